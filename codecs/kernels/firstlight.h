@@ -1,0 +1,139 @@
+/* firstlight kernels: shard heads and the wavelet segment codec. The only public header.
+ *
+ * Guarantees, for every function:
+ *  - no allocation, no globals that change, no libc beyond memcpy/memset/memmove: the caller owns every buffer;
+ *  - thread-safe as long as output and workspace buffers are not shared;
+ *  - any input bytes are accepted: a read never leaves [data, data + size), a loop is bounded by numbers that were
+ *    checked against FL_MAX_* or against the bytes that are there;
+ *  - the same bits from every compiler and instruction set.
+ * Not guaranteed: the contents of output buffers after a status other than FL_OK.
+ *
+ * The format is in codecs/SPEC.md; section numbers below refer to it.
+ */
+#ifndef FIRSTLIGHT_H
+#define FIRSTLIGHT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FL_FORMAT_VERSION 0u
+#define FL_MAX_SIDE 65536u
+#define FL_MAX_LEVELS 12u /* decompositions; 65536 >> 11 = 32 */
+#define FL_MAX_LAYERS 4u
+#define FL_MAX_COMPONENTS 4u
+
+typedef enum {
+    FL_OK = 0,
+    FL_INSUFFICIENT = 1, /* the input is a prefix of something that may be valid */
+    FL_CORRUPT = 2,      /* no valid stream begins like this */
+    FL_INVALID = 3,      /* the caller's arguments contradict each other or the head */
+    FL_UNSUPPORTED = 4,  /* a later version, or a codec that this build does not have */
+    FL_NO_SPACE = 5      /* the output buffer is too small */
+} fl_status;
+
+enum { FL_CODEC_WAVELET = 0 };
+enum { FL_COLOUR_NONE = 0, FL_COLOUR_RCT = 1 };
+
+/* One resolution level (SPEC 2.3). Level 0 is full resolution; index `levels` is the coarsest. */
+typedef struct {
+    uint32_t width, height;    /* samples of this level: ceil(shard / 2^level) */
+    uint32_t tile_log2;        /* a tile covers 2^tile_log2 samples of this level, each way */
+    uint32_t tiles_x, tiles_y; /* ceil(width / tile), ceil(height / tile) */
+    uint32_t layers;           /* 1..FL_MAX_LAYERS */
+    uint32_t first_tile;       /* tiles of all coarser levels (components not counted) */
+    uint32_t first_segment;    /* segments of all coarser levels */
+    /* error[n]: what this level adds to the bound on |error| of any sample of this or a finer level when only the
+     * first n layers of it are there (SPEC 2.4). */
+    uint32_t error[FL_MAX_LAYERS + 1];
+} fl_level;
+
+/* A parsed head. All fields are uint32 so that bindings can read it as a flat array. */
+typedef struct {
+    uint32_t version, codec;
+    uint32_t head_size;                /* bytes, checksum included */
+    uint32_t width, height;            /* samples, 1..FL_MAX_SIDE */
+    uint32_t components;               /* 1..FL_MAX_COMPONENTS */
+    uint32_t bits, is_signed;          /* 1..16; samples are stored in 8 or 16 bits */
+    uint32_t colour;                   /* FL_COLOUR_*; RCT needs 3 components */
+    uint32_t levels;                   /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
+    uint32_t margin;                   /* samples around a region that its decoding needs, at every level */
+    uint32_t tiles, segments;          /* totals over levels; segments counts components and layers */
+    uint32_t lengths_offset;           /* where the segment lengths start in the head */
+    fl_level level[FL_MAX_LEVELS + 1]; /* [0 .. levels] are valid */
+    /* wavelet parameters (SPEC 3.1): lowest bit-plane in layers 0..n of (component, level) */
+    uint32_t cut[FL_MAX_COMPONENTS][FL_MAX_LEVELS + 1][FL_MAX_LAYERS];
+} fl_info;
+
+#if defined(__GNUC__)
+#define FL_EXPORT __attribute__((visibility("default")))
+#else
+#define FL_EXPORT
+#endif
+
+/* ---- heads (head.c) ---------------------------------------------------------------------------------------- */
+
+/* sizeof(fl_info) as compiled: bindings check their own idea of it. */
+FL_EXPORT uint32_t fl_info_size(void);
+
+/* Parse and check the head of a shard. `data` may hold more or less than the head. FL_INSUFFICIENT: info->head_size
+ * says how many bytes are needed, or 0 when even that is not yet known. */
+FL_EXPORT fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info);
+
+/* Byte offsets of all segments from the start of the shard: offsets[segments + 1]; segment s is
+ * [offsets[s], offsets[s + 1]). `info` must come from fl_head_parse of the same bytes. */
+FL_EXPORT fl_status fl_head_offsets(const uint8_t *data, size_t size, const fl_info *info, uint32_t *offsets);
+
+/* Fill the derived fields of *info (levels, tiles, segments, margin ...) from codec, width, height, components, bits,
+ * is_signed and colour: the encoder's defaults. Cuts and errors are left 0 with three layers a tile. */
+FL_EXPORT fl_status fl_head_plan(fl_info *info);
+
+/* Write a head. lengths[segments]. *written gets the size; FL_NO_SPACE when it exceeds capacity. */
+FL_EXPORT fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity,
+                                  size_t *written);
+
+/* CRC-32C (Castagnoli) of the bytes. */
+FL_EXPORT uint32_t fl_crc32c(const uint8_t *data, size_t size);
+
+/* ---- wavelet segments (tile.c) ------------------------------------------------------------------------------ */
+
+/* int32 coefficients of one tile and component: HL, LH, HH one after the other, each row-major and tight; for the
+ * coarsest level the LL band alone. 0 for arguments out of range. */
+FL_EXPORT size_t fl_wavelet_tile_size(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t tile_y);
+
+/* Bytes of scratch that tile coding needs (a constant for a given head). */
+FL_EXPORT size_t fl_wavelet_tile_scratch(const fl_info *info);
+
+/* Decode the first `layers` layers of a tile into coefficients (reconstruction points included). layer_data[i] is the
+ * segment of layer i, layer_size[i] its length (0: an empty segment). */
+FL_EXPORT fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
+                                           uint32_t tile_y, const uint8_t *const *layer_data,
+                                           const uint32_t *layer_size, uint32_t layers, int32_t *coefs, void *scratch);
+
+/* Encode a tile from the component's transformed plane (fl_wavelet_forward). The layers' segments are written one
+ * after the other; layer_size[level.layers] gets their lengths. */
+FL_EXPORT fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
+                                           uint32_t tile_y, const int32_t *plane, uint8_t *out, size_t capacity,
+                                           uint32_t *layer_size, void *scratch);
+
+/* ---- wavelet transform of a shard (forward.c, region.c) ------------------------------------------------------- */
+
+/* Colour transform and forward 5/3 of a whole shard. `samples` are 8- or 16-bit by info->bits, strides in samples.
+ * planes: components x height x width int32, each plane in Mallat order (LL at the top left, recursively).
+ * workspace: fl_wavelet_forward_workspace bytes. */
+FL_EXPORT size_t fl_wavelet_forward_workspace(const fl_info *info);
+FL_EXPORT fl_status fl_wavelet_forward(const fl_info *info, const void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,
+                                       ptrdiff_t stride_x, int32_t *planes, void *workspace);
+
+/* Set info->error from info->cut and the transformed planes (SPEC 2.4). */
+FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes);
+
+/* Inverse transform of a region of a level: samples [x, x+width) x [y, y+height) of that level, clipped to the
+ * sample range. tiles[component + components * (level.first_tile + tile)] points to that tile's coefficients, or is
+ * NULL where nothing is known (zeros). Only tiles of levels `level`..`levels` that the region needs are read.
+ * samples: 8- or 16-bit by info->bits, strides in samples. */
+FL_EXPORT size_t fl_wavelet_region_workspace(const fl_info *info, uint32_t level, uint32_t width, uint32_t height);
+FL_EXPORT fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, uint32_t width,
+                                      uint32_t height, const int32_t *const *tiles, void *samples, ptrdiff_t stride_c,
+                                      ptrdiff_t stride_y, ptrdiff_t stride_x, void *workspace);
+
+#endif

@@ -1,0 +1,127 @@
+/* Adaptive binary range coder (SPEC 3.5), after G. N. N. Martin's range coding with LZMA's carry handling: one
+ * implementation of the model for both directions, so that they can't drift apart. */
+#ifndef FL_RANGECODER_H
+#define FL_RANGECODER_H
+
+#include "internal.h"
+
+#define FL_PROBABILITY_BITS 15u
+#define FL_RANGE_TOP (1u << 24)
+
+/* Probability that the next bit is 0, in 1/2^15, and how often it was updated. It stays in [31, 2^15 - 31]: an update
+ * by 2^-6 can't move a value below 64 any more, and the faster first updates end far from there. So (range >> 15) * p
+ * is never 0 for range >= 2^24, nor the whole range. */
+typedef struct {
+    uint16_t zero, updates;
+} fl_model;
+
+static inline void fl_model_reset(fl_model *models, size_t count) {
+    for (size_t i = 0; i < count; i++) models[i] = (fl_model){1u << (FL_PROBABILITY_BITS - 1u), 0};
+}
+
+static inline void fl_model_update(fl_model *model, uint32_t bit) {
+    /* Fast at first: a tile has only some thousand symbols. Index: updates so far. */
+    static const uint8_t RATE[33] = {1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5,
+                                     5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6};
+    uint32_t rate = RATE[model->updates], zero = model->zero;
+    zero = bit ? zero - (zero >> rate) : zero + (((1u << FL_PROBABILITY_BITS) - zero) >> rate);
+    model->zero = (uint16_t)zero;
+    model->updates = (uint16_t)(model->updates + (model->updates < 32u));
+}
+
+typedef struct {
+    /* both */
+    uint32_t range;
+    /* decoder: code < range; bytes [in, end) are unread, zeros follow for ever */
+    uint32_t code;
+    const uint8_t *in, *end;
+    /* encoder: low < 2^32 + carry; `held` bytes wait for a carry; the stream's first byte, always 0, is not kept */
+    uint64_t low;
+    uint8_t *out, *out_end;
+    size_t held;
+    uint8_t cache;
+    int begun, full;
+} fl_coder;
+
+static inline uint32_t fl_coder_byte(fl_coder *c) { return c->in < c->end ? *c->in++ : 0u; }
+
+static inline void fl_decoder_start(fl_coder *c, const uint8_t *data, size_t size) {
+    c->range = 0xffffffffu;
+    c->in = data;
+    c->end = data + size;
+    c->code = 0;
+    for (int i = 0; i < 4; i++) c->code = c->code << 8 | fl_coder_byte(c);
+}
+
+static inline void fl_encoder_start(fl_coder *c, uint8_t *out, uint8_t *out_end) {
+    c->range = 0xffffffffu;
+    c->low = 0;
+    c->out = out;
+    c->out_end = out_end;
+    c->held = 1;
+    c->cache = 0;
+    c->begun = c->full = 0;
+}
+
+static inline void fl_encoder_put(fl_coder *c, uint32_t byte) {
+    if (!c->begun) {
+        c->begun = 1;
+        return;
+    }
+    if (c->out < c->out_end)
+        *c->out++ = (uint8_t)byte;
+    else
+        c->full = 1;
+}
+
+static inline void fl_encoder_shift(fl_coder *c) {
+    if (c->low < 0xff000000u || c->low > 0xffffffffu) {
+        uint32_t carry = (uint32_t)(c->low >> 32), byte = c->cache;
+        for (; c->held > 0; c->held--) {
+            fl_encoder_put(c, (byte + carry) & 255u);
+            byte = 255u;
+        }
+        c->cache = (uint8_t)(c->low >> 24);
+    }
+    c->held++;
+    c->low = (c->low & 0x00ffffffu) << 8;
+}
+
+/* Code one bit with a model: reads it when decoding, writes `bit` when encoding; returns it. */
+static inline __attribute__((always_inline)) uint32_t fl_code(fl_coder *c, fl_model *model, uint32_t bit,
+                                                              const int encoding) {
+    uint32_t bound = (c->range >> FL_PROBABILITY_BITS) * model->zero;
+    if (!encoding) bit = c->code >= bound;
+    uint32_t mask = 0u - bit;
+    if (encoding)
+        c->low += bound & mask;
+    else
+        c->code -= bound & mask;
+    c->range = (bound & ~mask) | ((c->range - bound) & mask);
+    fl_model_update(model, bit);
+    while (c->range < FL_RANGE_TOP) {
+        c->range <<= 8;
+        if (encoding)
+            fl_encoder_shift(c);
+        else
+            c->code = c->code << 8 | fl_coder_byte(c);
+    }
+    return bit;
+}
+
+/* End the stream with as few bytes as tell it from every other: the value of the final interval with the most
+ * trailing zeros, and the decoder supplies zeros for ever. Returns the end of the output. */
+static inline uint8_t *fl_encoder_finish(fl_coder *c, uint8_t *start) {
+    uint64_t value = c->low, top = c->low + c->range - 1u;
+    for (uint32_t k = 1; k < 33u; k++) {
+        uint64_t candidate = top & ~(((uint64_t)1 << k) - 1u);
+        if (candidate < c->low) break;
+        value = candidate;
+    }
+    c->low = value;
+    for (int i = 0; i < 5; i++) fl_encoder_shift(c);
+    while (c->out > start && c->out[-1] == 0) c->out--;
+    return c->out;
+}
+
+#endif
