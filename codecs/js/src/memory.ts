@@ -1,0 +1,50 @@
+/**
+ * Blocks in the kernels' linear memory, above __heap_base.
+ *
+ * Sizes are rounded up to a class (powers of two and 1.5 times those), and a freed block is used again for its class.
+ * Coefficients of tiles have few distinct sizes, so little is lost, and nothing is ever moved.
+ */
+export class Arena {
+  private top: number;
+  private readonly free = new Map<number, number[]>();
+  /** Bytes in blocks that are in use. */
+  used = 0;
+
+  constructor(
+    private readonly memory: WebAssembly.Memory,
+    heapBase: number,
+  ) {
+    this.top = (heapBase + 15) & ~15;
+  }
+
+  /** Bytes that a block of `size` takes. */
+  static rounded(size: number): number {
+    let power = 64;
+    while (power < size) power *= 2;
+    const between = power * 0.75;
+    return size <= between ? between : power;
+  }
+
+  /** A block of at least `size` bytes, aligned to 16; its contents are undefined. Growing detaches older views. */
+  allocate(size: number): number {
+    const rounded = Arena.rounded(size);
+    this.used += rounded;
+    const reused = this.free.get(rounded)?.pop();
+    if (reused !== undefined) return reused;
+    const block = this.top;
+    this.top += rounded;
+    const missing = this.top - this.memory.buffer.byteLength;
+    // In steps of at least 1 MiB: growing costs a call into the engine and detaches every view.
+    if (missing > 0) this.memory.grow(Math.ceil(Math.max(missing, 1 << 20) / 65536));
+    return block;
+  }
+
+  /** Give back a block that `allocate(size)` returned. */
+  release(block: number, size: number): void {
+    const rounded = Arena.rounded(size);
+    this.used -= rounded;
+    const list = this.free.get(rounded);
+    if (list) list.push(block);
+    else this.free.set(rounded, [block]);
+  }
+}

@@ -1,0 +1,247 @@
+"""What a shard's head says: geometry, levels, and where every segment lies.
+
+The rules of segment order (SPEC 2.6) and of the tiles under a region (SPEC 2.5) live here, and nowhere else in Python.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _native
+from .errors import InvalidArgument, UnsupportedFormat
+
+Region = tuple[int, int, int, int]
+"""(y, x, height, width) in samples of the level that is asked for."""
+
+CODEC_NAMES = {0: "wavelet"}
+COLOUR_NAMES = {0: "none", 1: "rct"}
+
+# fl_info and fl_level of kernels/firstlight.h, as words of 32 bits.
+_MAX_LEVELS = 12
+_MAX_LAYERS = 4
+_HEADER_WORDS = 14
+_LEVEL_WORDS = 8 + _MAX_LAYERS + 1
+
+
+class SegmentId(NamedTuple):
+    """What a segment holds."""
+
+    level: int
+    layer: int
+    tile_y: int
+    tile_x: int
+    component: int
+
+
+class TileRect(NamedTuple):
+    """Tiles [y0, y1) x [x0, x1) of a level."""
+
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution of a shard.
+
+    Attributes
+    ----------
+    width, height : int
+        Samples of this level.
+    tile : int
+        Samples of this level that a tile covers, each way.
+    tiles_x, tiles_y, layers : int
+    first_tile, first_segment : int
+        Tiles (components not counted) and segments of all coarser levels.
+    errors : tuple of int
+        `errors[n]`, in sample units: what this level adds to the bound on the error of this and finer levels while
+        only its first n layers are there; ``errors[layers] == 0``.
+    """
+
+    width: int
+    height: int
+    tile: int
+    tiles_x: int
+    tiles_y: int
+    layers: int
+    first_tile: int
+    first_segment: int
+    errors: tuple[int, ...]
+
+    @property
+    def tiles(self) -> int:
+        return self.tiles_x * self.tiles_y
+
+
+def head_size(data: Any) -> int:
+    """Bytes of the head that begins with `data`; 0 when that can't be told yet (12 bytes are enough).
+
+    Raises
+    ------
+    CorruptData, UnsupportedFormat
+        When `data` begins no shard, or a shard of a later version.
+    """
+    return _native.head_size(data)
+
+
+class Index:
+    """A parsed head.
+
+    Attributes
+    ----------
+    version : int
+    codec, colour : str
+    width, height, components : int
+        Of level 0.
+    dtype : numpy.dtype
+        uint8, int8, uint16 or int16, native byte order.
+    levels : tuple of Level
+        ``levels[0]`` is full resolution, ``levels[-1]`` the base: one tile, one layer.
+    margin : int
+        Samples around a region that its decoding needs, at every level.
+    head_size, size : int
+        Bytes of the head, and of the whole shard.
+    offsets : ndarray of uint32, (segments + 1,)
+        Segment s is bytes [offsets[s], offsets[s + 1]) of the shard.
+    raw : bytes
+        The kernels' own form of all this (fl_info).
+    """
+
+    __slots__ = (
+        "bits",
+        "codec",
+        "colour",
+        "components",
+        "dtype",
+        "head_size",
+        "height",
+        "levels",
+        "margin",
+        "offsets",
+        "raw",
+        "segments",
+        "size",
+        "version",
+        "width",
+    )
+
+    def __init__(self, raw: bytes, offsets: NDArray[np.uint32]) -> None:
+        words: list[int] = np.frombuffer(raw, np.uint32).tolist()
+        self.raw = raw
+        self.version, codec, self.head_size, self.width, self.height, self.components = words[:6]
+        self.bits, is_signed, colour, levels, self.margin, _, self.segments, _ = words[6:_HEADER_WORDS]
+        if codec not in CODEC_NAMES:
+            raise UnsupportedFormat(f"shard head: codec number {codec}, this build has {CODEC_NAMES}")
+        self.codec = CODEC_NAMES[codec]
+        self.colour = COLOUR_NAMES[colour]
+        self.dtype = np.dtype(f"{'i' if is_signed else 'u'}{1 if self.bits <= 8 else 2}")
+        self.levels = tuple(
+            _level(words[_HEADER_WORDS + j * _LEVEL_WORDS : _HEADER_WORDS + (j + 1) * _LEVEL_WORDS])
+            for j in range(levels + 1)
+        )
+        self.offsets = offsets
+        self.size = int(offsets[-1])
+
+    @classmethod
+    def parse(cls, data: Any) -> "Index":
+        """Parse and check the head of a shard.
+
+        Parameters
+        ----------
+        data : bytes-like
+            The shard, or any prefix of it that contains the head.
+
+        Raises
+        ------
+        InsufficientData
+            `data` ends inside the head; `head_size` tells how long that is.
+        CorruptData, UnsupportedFormat
+        """
+        raw, offsets = _native.parse_head(data)
+        return cls(raw, np.frombuffer(offsets, np.uint32))
+
+    def __repr__(self) -> str:
+        return (
+            f"Index({self.codec}, {self.components} x {self.height} x {self.width} {self.dtype}, "
+            f"{len(self.levels)} levels, {self.segments} segments, {self.size} bytes)"
+        )
+
+    # ---- segments ------------------------------------------------------------------------------------------------
+
+    def segment(self, level: int, layer: int, tile_y: int, tile_x: int, component: int) -> int:
+        """Number of a segment: levels coarse to fine, then layers, tiles row by row, components (SPEC 2.6)."""
+        at = self.levels[level]
+        return at.first_segment + ((layer * at.tiles_y + tile_y) * at.tiles_x + tile_x) * self.components + component
+
+    def locate(self, segment: int) -> SegmentId:
+        """The inverse of `segment`."""
+        if not 0 <= segment < self.segments:
+            raise InvalidArgument(f"segment {segment}: the shard has {self.segments}")
+        level = next(j for j, at in enumerate(self.levels) if at.first_segment <= segment)
+        at = self.levels[level]
+        rest, component = divmod(segment - at.first_segment, self.components)
+        rest, tile_x = divmod(rest, at.tiles_x)
+        layer, tile_y = divmod(rest, at.tiles_y)
+        return SegmentId(level, layer, tile_y, tile_x, component)
+
+    def length(self, segment: int) -> int:
+        """Bytes of a segment."""
+        return int(self.offsets[segment + 1]) - int(self.offsets[segment])
+
+    def within(self, offset: int, length: int) -> range:
+        """The segments that lie completely in the byte range (offset, length)."""
+        first, end = np.searchsorted(self.offsets, [offset, offset + length + 1])
+        return range(int(first), max(int(end) - 1, int(first)))
+
+    def describe(self, segment: int) -> str:
+        """A segment as error messages name it."""
+        level, layer, tile_y, tile_x, component = self.locate(segment)
+        return f"segment {segment} (level {level}, layer {layer}, tile {tile_y},{tile_x}, component {component})"
+
+    # ---- regions -------------------------------------------------------------------------------------------------
+
+    def region(self, level: int, region: Sequence[int] | None = None) -> Region:
+        """Check `region` (None: everything) against `level`.
+
+        Raises
+        ------
+        InvalidArgument
+            No such level, or the region is empty or leaves the level.
+        """
+        if not 0 <= level < len(self.levels):
+            raise InvalidArgument(f"level {level}: the shard has levels 0 to {len(self.levels) - 1}")
+        at = self.levels[level]
+        if region is None:
+            return 0, 0, at.height, at.width
+        y, x, height, width = (int(n) for n in region)
+        if y < 0 or x < 0 or height < 1 or width < 1 or y + height > at.height or x + width > at.width:
+            raise InvalidArgument(
+                f"region (y, x, height, width) = {(y, x, height, width)}: "
+                f"level {level} has {at.height} x {at.width} samples"
+            )
+        return y, x, height, width
+
+    def tiles(self, of: int, level: int, region: Region) -> TileRect:
+        """Tiles of level `of` (coarser than `level`, or the same) that decoding `region` of `level` reads (SPEC 2.5).
+
+        The transform's margin is included.
+        """
+        y, x, height, width = region
+        at = self.levels[of]
+        shift = of - level
+        y0 = max((y >> shift) - self.margin, 0)
+        x0 = max((x >> shift) - self.margin, 0)
+        y1 = min(-(-(y + height) >> shift) + self.margin, at.height)
+        x1 = min(-(-(x + width) >> shift) + self.margin, at.width)
+        return TileRect(y0 // at.tile, x0 // at.tile, -(-y1 // at.tile), -(-x1 // at.tile))
+
+
+def _level(words: list[int]) -> Level:
+    width, height, tile_log2, tiles_x, tiles_y, layers, first_tile, first_segment = words[:8]
+    errors = tuple(words[8 : 8 + layers + 1])
+    return Level(width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, first_segment, errors)
