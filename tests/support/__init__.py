@@ -1,0 +1,1 @@
+"""What tests, benchmarks and the demo check share: child processes, servers, a browser, real images."""
