@@ -123,7 +123,7 @@ def test_ingest_says_what_it_did(data: Path, tmp_path: Path) -> None:
     done = run("ingest", data / "kodim23.png", tmp_path / "photo.zarr", "--name", "parrots")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
-        rf"{tmp_path}/photo\.zarr: 512 x 768 RGB uint8, 1\.2 MB stored in \d+ kB \(\d+ %\), [\d.]+ s, [\d.]+ .B/s\n",
+        rf"{tmp_path}/photo\.zarr: 768 x 512 px RGB uint8, 1\.2 MB stored in \d+ kB \(\d+ %\), [\d.]+ s, [\d.]+ .B/s\n",
         done.stdout,
     )
     assert firstlight.open(tmp_path / "photo.zarr").name == "parrots"
@@ -210,7 +210,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 def test_info(images: Path) -> None:
     text = run("info", images / "stack.zarr").stdout
-    assert "2 c x 45 z x 130 x 133 uint16" in text
+    assert "2 c, 45 z, 133 x 130 px uint16" in text
     assert re.search(r"stored +1\.3 MB of 3\.1 MB \(\d+ %, 2\.\d\d : 1\)", text)
     facts = json.loads(run("info", images / "slide.zarr", "--json").stdout)
     assert facts["axes"] == ["c", "y", "x"]
@@ -434,4 +434,4 @@ def test_progress_on_a_terminal(data: Path, tmp_path: Path) -> None:
     shown = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode()
     assert "Ingesting bmng_5400x2700.jpg" in shown
     assert re.search(r"[1-9][\d.]* MB of 44\.4 MB, [\d.]+ MB/s, [\d.]+ s left", shown)
-    assert summary.decode().startswith(f"{tmp_path}/earth.zarr: 2700 x 5400 RGB uint8")
+    assert summary.decode().startswith(f"{tmp_path}/earth.zarr: 5400 x 2700 px RGB uint8")

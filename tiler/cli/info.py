@@ -45,11 +45,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def shape_line(layout: "ImageLayout") -> str:
-    """`2220 x 2967 RGB uint8`, `45 z x 2 c x 130 x 133 uint16`."""
+    """Width before height, as pictures are spoken of: `2220 x 2967 px RGB uint8`, `2 c, 45 z, 133 x 130 px uint16`."""
     leading = [
         f"{n} {a}" for a, n in zip(layout.axes[:-2], layout.shape, strict=False) if not (layout.rgb and a == "c")
     ]
-    return f"{' x '.join([*leading, str(layout.height), str(layout.width)])} {'RGB ' * layout.rgb}{layout.dtype}"
+    return f"{', '.join([*leading, f'{layout.width} x {layout.height} px'])} {'RGB ' * layout.rgb}{layout.dtype}"
 
 
 def raw_bytes(layout: "ImageLayout") -> int:
@@ -117,7 +117,7 @@ def _print(facts: dict[str, Any], layout: "ImageLayout") -> None:
             hidden = "" if c.active else "  (hidden at first)"
             shown = f"{c.label:<{width}}  {c.color}  shows {c.window[0]:g} to {c.window[1]:g}"
             row("channels" if number == 0 else "", f"{shown} of {c.limits[0]:g} to {c.limits[1]:g}{hidden}")
-    sizes = [f"{shape[-2]} x {shape[-1]}" for shape in facts["levels"]]
+    sizes = [f"{shape[-1]} x {shape[-2]}" for shape in facts["levels"]]
     row("levels", f"{len(sizes)}: {', '.join(sizes if len(sizes) < 4 else [*sizes[:2], '...', sizes[-1]])}")
     for number, array in enumerate(facts["arrays"]):
         chunks = " x ".join(map(str, array["chunks"]))
