@@ -1,22 +1,18 @@
 /** The frozen vectors decode to the same samples as everywhere, bit for bit; damage is told, never a wrong picture. */
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import {
   CorruptData,
   InsufficientData,
   type Kernels,
-  loadKernels,
   type Region,
   ShardDecoder,
   type ShardIndex,
   TileCache,
   UnsupportedFormat,
 } from "@firstlight/codecs";
-
-const CODECS = resolve(import.meta.dirname, "..", "..");
-const VECTORS = join(CODECS, "vectors");
+import { testKernels, VECTORS } from "./kernels.ts";
 
 interface Case {
   shard: string;
@@ -29,18 +25,9 @@ interface Case {
   sha256?: string;
 }
 
-/** The one that is given, or that Python finds. */
-function kernelsPath(): string {
-  if (process.env.FIRSTLIGHT_KERNELS) return process.env.FIRSTLIGHT_KERNELS;
-  const venv = resolve(CODECS, "..", ".venv", "bin", "python");
-  const python = process.env.PYTHON ?? (existsSync(venv) ? venv : "python3");
-  const find = "import importlib.resources as r; print(r.files('firstlight.codecs') / 'kernels.wasm')";
-  return execFileSync(python, ["-c", find], { encoding: "utf8" }).trim();
-}
-
 let kernels: Kernels;
 beforeAll(async () => {
-  kernels = await loadKernels(readFileSync(kernelsPath()));
+  kernels = await testKernels();
 });
 
 /** A decoder with all segments that lie whole in the first `bytes` bytes. */

@@ -111,7 +111,6 @@ export class Viewer extends Emitter<ViewerEvents> {
   /** Change how channels are shown, each by its place; undefined, or what is left out of one, stays. */
   setChannels(changes: readonly (Partial<ChannelState> | undefined)[]): void {
     this.core.setChannels(changes);
-    this.host.invalidateOverview();
     this.emit("change", undefined);
   }
 
@@ -183,14 +182,8 @@ export class Viewer extends Emitter<ViewerEvents> {
       invalidate: () => this.host?.invalidate(),
     });
     this.core = core;
-    core.on("refine", (event) => {
-      this.emit("refine", event);
-      this.host?.invalidateOverview();
-    });
-    core.on("settled", (event) => {
-      this.emit("settled", event);
-      this.host?.invalidateOverview();
-    });
+    core.on("refine", (event) => this.emit("refine", event));
+    core.on("settled", (event) => this.emit("settled", event));
     core.on("error", (error) => this.emit("error", error));
     if (thumbnail) core.setThumbnail(thumbnail);
     // A frame before the canvas is on the page: it must not come up empty. It also starts loading.

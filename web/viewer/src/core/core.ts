@@ -7,21 +7,21 @@
  * Invariants:
  *  - a pixel never gets worse while one looks at it: a texture is replaced by a better one in place, and what is
  *    drawn on top has the smaller error;
- *  - a plane (z, t) is shown from when there is something of it everywhere in the view: until then the one before
+ *  - a plane (z, t) is shown from when its overview is there in all visible channels: until then the one before
  *    stays, at the start the thumbnail. So nothing goes blank, and the first picture has all its channels.
  */
 import type { Dtype, Kernels, Region, Samples } from "@firstlight/codecs";
-import { asError, isAbort, ViewerError } from "../data/errors.ts";
+import { ViewerError } from "../data/errors.ts";
 import type { Fetcher } from "../data/fetch.ts";
-import { type LoadedShard, Loader } from "../data/loader.ts";
+import { Loader } from "../data/loader.ts";
 import { type Camera, type DrawnChannel, type DrawnTile, Renderer } from "../gl/renderer.ts";
 import type { Slot } from "../gl/textures.ts";
-import { levelForZoom, scaleRegion } from "../plan/geometry.ts";
+import { levelForZoom } from "../plan/geometry.ts";
 import type { ImageLayout } from "../plan/layout.ts";
-import { fitRegion, maxError, type Precision, type View, type ViewPart, viewParts } from "../plan/plan.ts";
+import { fitRegion, maxError, type Precision, viewParts } from "../plan/plan.ts";
 import { type Bounds, regionAt, visibleBounds } from "./camera.ts";
 import { Emitter } from "./events.ts";
-import { TILE, type TilePlace, tilePlace, tilesUnder } from "./tiles.ts";
+import { type FullView, Pictures, type Target } from "./pictures.ts";
 
 /** How a channel is shown. */
 export interface ChannelState {
@@ -51,6 +51,8 @@ export interface CoreEvents {
   refine: { error: number; level: number };
   /** All that was asked for is there and drawn. */
   settled: { error: number; level: number };
+  /** The whole image looks different, or better. */
+  overview: undefined;
   error: ViewerError;
   /** What the status line shows has changed. */
   status: undefined;
@@ -72,50 +74,13 @@ export interface CoreOptions {
   cacheBytes?: number;
 }
 
-type FullView = Required<View>;
-
-interface DisplayTile {
-  /** As it is open now; a shard that was forgotten and fetched again is another one. */
-  shard: LoadedShard;
-  readonly level: number;
-  readonly place: TilePlace;
-  readonly imageLevel: number;
-  /** "t/z/channel" that it belongs to. */
-  readonly plane: string;
-  /** Tiles of the overview stay on the GPU. */
-  pinned: boolean;
-  slot: Slot | null;
-  /** `quality().layers` and error of the texture. */
-  layers: number;
-  error: number;
-  job: { cancel(): void } | null;
-  /** Progress stamp when `available` was computed. */
-  stamp: number;
-  available: { layers: number; ready: boolean; error: number };
-  lastUsed: number;
-}
-
-/** What a view wants of one place: the tile of the view's level, and what there may be instead. */
-interface Target {
-  part: ViewPart;
-  plane: string;
-  shard: LoadedShard;
-  level: number;
-  tileY: number;
-  tileX: number;
-  distance: number;
-  overview: boolean;
-}
-
 const LOOK_INTERVAL_MS = 60;
-/** Decode jobs that a worker has at most: what waits in the page can still be put in another order. */
-const JOBS_PER_WORKER = 3;
 const OVERVIEW_SIDE = 256;
 const TEXTURE_BYTES = 256 << 20;
-const FAST_MAGNIFICATION = 1.5;
+/** How much larger than the screen's pixels a level's samples may be: the next finer level has four times the bytes. */
+const MAGNIFICATION: Record<Precision, number> = { exact: 1, visual: 1.1, fast: 1.5 };
 /** Samples of a whole level at a time that `readPixels` may return. */
 const READ_LIMIT = 64 << 20;
-const MOST_TILES = 4096;
 
 export class ViewerCore extends Emitter<CoreEvents> {
   readonly layout: ImageLayout;
@@ -129,7 +94,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
   private readonly options: CoreOptions;
   private readonly loader: Loader;
   private readonly overviewLevel: number;
-  private readonly tiles = new Map<string, DisplayTile>();
+  private readonly pictures: Pictures;
   /** Where the camera is, and where it is going: drawn is the one, loaded the other. */
   private camera: Camera;
   private goal: Camera;
@@ -138,7 +103,6 @@ export class ViewerCore extends Emitter<CoreEvents> {
   private shownPlane = "";
   private thumbnail: TexImageSource | null = null;
   private zeroSlot: Slot | null = null;
-  private frame = 0;
   private lookTimer: ReturnType<typeof setTimeout> | undefined;
   private lastLook = 0;
   private tickQueued = false;
@@ -195,9 +159,27 @@ export class ViewerCore extends Emitter<CoreEvents> {
       segmentBytes: options.segmentBytes ?? 256 << 20,
       concurrency: 6,
       onChange: () => this.queueTick(),
-      onRestart: (key) => this.forgetTiles(key),
+      onRestart: (key) => {
+        this.pictures.forget(key);
+        this.queueTick();
+      },
       onError: (error) => this.report(error),
     });
+    this.pictures = new Pictures(
+      {
+        layout,
+        loader: this.loader,
+        workers: options.workers,
+        onShown: (picture) => {
+          this.options.invalidate();
+          this.emit("refine", picture);
+          if (picture.level >= this.overviewLevel) this.emit("overview", undefined);
+        },
+        onChange: () => this.queueTick(),
+        onError: (error) => this.report(error),
+      },
+      this.renderer,
+    );
   }
 
   // ---- what is looked at -------------------------------------------------------------------------------------------
@@ -233,6 +215,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
       if (this.channels[i] && change) Object.assign(this.channels[i], change);
     this.lookSoon();
     this.options.invalidate();
+    this.emit("overview", undefined);
   }
 
   /** Samples along an axis. */
@@ -316,7 +299,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
   }
 
   /** The whole image as it is shown, as RGBA. */
-  overview(width: number, height: number): Uint8ClampedArray<ArrayBuffer> {
+  overview(width: number, height: number): Promise<Uint8ClampedArray<ArrayBuffer>> {
     const all: Bounds = { y0: 0, x0: 0, y1: this.layout.height, x1: this.layout.width };
     const channels = this.drawn(all, this.overviewLevel);
     return this.renderer.overview(this.layout, this.shownPlane ? channels : [], width, height);
@@ -345,6 +328,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
   destroy(): void {
     this.destroyed = true;
     clearTimeout(this.lookTimer);
+    this.pictures.destroy();
     this.loader.destroy();
     this.renderer.destroy();
   }
@@ -378,13 +362,15 @@ export class ViewerCore extends Emitter<CoreEvents> {
       return;
     }
     this.view = this.makeView(region, level, channels, false);
-    this.loader.look(this.view, [this.overviewView(channels)]);
+    const overview = this.overviewView(channels);
+    // A plane that is not on the canvas yet: first something of everything, from one object or few.
+    if (this.shownPlane === planeOf(this.view)) this.loader.look(this.view, [overview]);
+    else this.loader.look(overview, [this.view]);
     this.queueTick();
   }
 
-  /** The level for a magnification; for a quick look samples may be a little larger than screen pixels. */
   private levelAt(scale: number): number {
-    return levelForZoom(this.precision === "fast" ? scale / FAST_MAGNIFICATION : scale, this.levels);
+    return levelForZoom(scale / MAGNIFICATION[this.precision], this.levels);
   }
 
   private makeView(region: Region, level: number, channels: readonly number[], coarse: boolean): FullView {
@@ -420,212 +406,20 @@ export class ViewerCore extends Emitter<CoreEvents> {
   private tick(): void {
     const { view } = this;
     if (!view) return;
-    this.frame++;
-    const targets = [...this.targets(view, false), ...this.targets(this.overviewView(view.channels), true)];
-    const wanted = new Map<DisplayTile, number>();
-    let worst = 0;
-    for (const target of targets) {
-      const goal = this.tile(target, target.level, target.tileY, target.tileX);
-      const best = this.best(target);
-      if (!target.overview) worst = Math.max(worst, goal ? this.visibleError(goal, target) : Number.POSITIVE_INFINITY);
-      if (!best) continue;
-      best.lastUsed = this.frame;
-      if (target.overview) best.pinned = true;
-      const improved = !best.slot || best.available.layers > best.layers;
-      // What has no picture at all comes first, then what is nearest to the centre.
-      const priority = target.distance + (best.slot ? 1e6 : 0) + (target.overview ? 1e3 : 0);
-      if (improved) wanted.set(best, Math.min(priority, wanted.get(best) ?? Number.POSITIVE_INFINITY));
-    }
-    for (const tile of this.tiles.values())
-      if (tile.job && !wanted.has(tile)) {
-        tile.job.cancel();
-        tile.job = null;
-      }
-    if (this.tiles.size > MOST_TILES) this.prune();
-    const limit = this.options.workers * JOBS_PER_WORKER;
-    for (const [tile, priority] of [...wanted].sort((a, b) => a[1] - b[1])) {
-      if (this.loader.decoding >= limit) break;
-      if (!tile.job) this.decode(tile, priority);
-    }
-    const unknown = this.loader
-      .parts()
-      .some(({ ref }) => !this.loader.shard(ref.key) && !this.loader.isAbsent(ref.key));
-    if (unknown) worst = Number.POSITIVE_INFINITY;
-    if (worst !== this.shown.error || view.level !== this.shown.level) this.shown = { error: worst, level: view.level };
+    const targets = [
+      ...this.pictures.targets(view, false),
+      ...this.pictures.targets(this.overviewView(view.channels), true),
+    ];
+    const { error, busy } = this.pictures.update(targets);
+    const unknown = viewParts(this.layout, view).some(
+      ({ ref }) => !this.loader.shard(ref.key) && !this.loader.isAbsent(ref.key),
+    );
+    this.shown = { error: unknown ? Number.POSITIVE_INFINITY : error, level: view.level };
     // What could not be fetched is not waited for: the session has given it up.
-    this.complete =
-      this.loader.session.idle && this.loader.pending === 0 && wanted.size === 0 && this.lookTimer === undefined;
-    this.showPlane(view, targets, unknown);
+    this.complete = this.loader.session.idle && this.loader.pending === 0 && !busy && this.lookTimer === undefined;
+    if (this.showPlane(view, targets)) this.look();
+    if (this.complete && !this.settled) this.options.invalidate();
     this.emit("status", undefined);
-    this.options.invalidate();
-  }
-
-  /** The display tiles that a view consists of, as far as the shards' heads are known. */
-  private targets(view: FullView, overview: boolean): Target[] {
-    const targets: Target[] = [];
-    for (const part of viewParts(this.layout, view)) {
-      const shard = this.loader.shard(part.ref.key);
-      if (!shard) continue;
-      const fitted = fitRegion(shard.index, part.ref.level, part.ref.region);
-      if (!fitted) continue;
-      const [level, region] = fitted;
-      // From the region's corner: the view's centre.
-      const centreY = view.region[2] / 2 - part.ref.y;
-      const centreX = view.region[3] / 2 - part.ref.x;
-      for (const [tileY, tileX] of tilesUnder(region)) {
-        const dy = (tileY + 0.5) * TILE - region[0] - centreY;
-        const dx = (tileX + 0.5) * TILE - region[1] - centreX;
-        targets.push({
-          part,
-          plane: `${view.t}/${view.z}/${part.channel}`,
-          shard,
-          level,
-          tileY,
-          tileX,
-          distance: Math.hypot(dy, dx),
-          overview,
-        });
-      }
-    }
-    return targets;
-  }
-
-  /** The finest tile over a target for which every part has something, up to the target's own level. */
-  private best(target: Target): DisplayTile | null {
-    for (let level = target.level; level < target.shard.index.levels.length; level++) {
-      const up = 2 ** (level - target.level);
-      const tile = this.tile(target, level, Math.floor(target.tileY / up), Math.floor(target.tileX / up));
-      if (!tile) continue;
-      const { progress } = target.shard;
-      if (tile.stamp !== progress.stamp) {
-        tile.available = progress.quality(level, tile.place.region);
-        tile.stamp = progress.stamp;
-      }
-      if (tile.available.ready || tile.slot || this.isCovered(target, level)) return tile;
-      // The coarsest level is one tile: with it there is a picture.
-      if (level === target.shard.index.levels.length - 1 && progress.layers(level, 0, 0) > 0) return tile;
-    }
-    return null;
-  }
-
-  /** Whether the part of a tile that lies over the target and in view has something of every level. */
-  private isCovered(target: Target, level: number): boolean {
-    const region = this.inView(target, level);
-    return !region || target.shard.progress.quality(level, region).ready;
-  }
-
-  /** The samples of a level under the part of the target that is in view. */
-  private inView(target: Target, level: number): Region | null {
-    const { width, height } = target.shard.index.levels[level]!;
-    const [viewY, viewX, viewHeight, viewWidth] = scaleRegion(target.part.ref.region, target.part.ref.level, level);
-    const side = TILE / 2 ** (level - target.level);
-    const y0 = Math.max(viewY, Math.floor(target.tileY * side));
-    const x0 = Math.max(viewX, Math.floor(target.tileX * side));
-    const y1 = Math.min(height, viewY + viewHeight, Math.ceil((target.tileY + 1) * side));
-    const x1 = Math.min(width, viewX + viewWidth, Math.ceil((target.tileX + 1) * side));
-    return y1 > y0 && x1 > x0 ? [y0, x0, y1 - y0, x1 - x0] : null;
-  }
-
-  /** Bound on the error of what a texture shows of the target; infinite without one. */
-  private visibleError(tile: DisplayTile, target: Target): number {
-    if (!tile.slot) return Number.POSITIVE_INFINITY;
-    // A tile at the view's edge has parts that nobody asked for: only what is in view counts.
-    if (tile.layers >= tile.available.layers) {
-      const region = this.inView(target, tile.level);
-      tile.error = region ? tile.shard.progress.quality(tile.level, region).error : 0;
-    }
-    return tile.error;
-  }
-
-  private tile(target: Target, level: number, tileY: number, tileX: number): DisplayTile | null {
-    const key = `${target.shard.key} ${level} ${tileY} ${tileX}`;
-    let tile = this.tiles.get(key);
-    if (tile && tile.shard !== target.shard) {
-      if (sameShard(tile.shard, target.shard)) {
-        tile.shard = target.shard;
-        tile.stamp = -1;
-      } else {
-        this.dropTile(key, tile);
-        tile = undefined;
-      }
-    }
-    if (!tile) {
-      const { part, shard } = target;
-      const size = shard.index.levels[level];
-      if (!size) return null;
-      const view = target.overview ? this.overviewView([part.channel]) : this.view!;
-      const scale = 2 ** part.ref.level;
-      const place = tilePlace(
-        {
-          baseLevel: 3 * part.ref.array,
-          y: (view.region[0] + part.ref.y - part.ref.region[0]) * scale,
-          x: (view.region[1] + part.ref.x - part.ref.region[1]) * scale,
-        },
-        level,
-        tileY,
-        tileX,
-        [size.height, size.width],
-        this.layout,
-      );
-      tile = {
-        shard,
-        level,
-        place,
-        imageLevel: 3 * part.ref.array + level,
-        plane: target.plane,
-        pinned: false,
-        slot: null,
-        layers: -1,
-        error: Number.POSITIVE_INFINITY,
-        job: null,
-        stamp: -1,
-        available: { layers: 0, ready: false, error: Number.POSITIVE_INFINITY },
-        lastUsed: this.frame,
-      };
-      this.tiles.set(key, tile);
-    }
-    return tile;
-  }
-
-  private decode(tile: DisplayTile, priority: number): void {
-    const { shard, level, place } = tile;
-    const quality = shard.progress.quality(level, place.region);
-    const { losses } = shard.progress;
-    const components = this.layout.rgb ? 4 : 1;
-    const job = this.loader.decode(shard, { level, region: place.region, components, priority });
-    tile.job = job;
-    job.picture
-      .then((samples) => {
-        if (this.destroyed) return;
-        if (tile.job === job) tile.job = null;
-        if (shard.progress.losses !== losses) {
-          const now = shard.progress.quality(level, place.region);
-          quality.layers = Math.min(quality.layers, now.layers);
-          quality.error = Math.max(quality.error, now.error);
-          tile.error = Number.POSITIVE_INFINITY;
-        }
-        this.show(tile, samples, quality);
-      })
-      .catch((error) => {
-        if (tile.job === job) tile.job = null;
-        if (isAbort(error) || this.destroyed) return;
-        // Not again until more has arrived.
-        tile.layers = quality.layers;
-        this.report(error instanceof ViewerError ? error : new ViewerError("corrupt", asError(error).message));
-        this.queueTick();
-      });
-  }
-
-  private show(tile: DisplayTile, samples: Samples, quality: { layers: number; error: number }): void {
-    tile.slot ??= this.allocate();
-    if (tile.slot) {
-      const [, , height, width] = tile.place.region;
-      this.renderer.textures.upload(tile.slot, samples, width, height);
-      tile.layers = quality.layers;
-      tile.error = Math.min(tile.error, quality.error);
-      this.emit("refine", { error: quality.error, level: tile.imageLevel });
-    } else tile.layers = quality.layers;
-    this.queueTick();
   }
 
   private createRenderer(): Renderer {
@@ -642,66 +436,25 @@ export class ViewerCore extends Emitter<CoreEvents> {
     this.shownPlane = "";
     this.complete = false;
     this.settled = false;
-    for (const tile of this.tiles.values()) {
-      tile.slot = null;
-      tile.layers = -1;
-      tile.error = Number.POSITIVE_INFINITY;
-    }
-    this.queueTick();
-  }
-
-  // ---- textures ----------------------------------------------------------------------------------------------------
-
-  /** A texture, if need be the one that was out of use longest. */
-  private allocate(): Slot | null {
-    const slot = this.renderer.textures.allocate();
-    if (slot) return slot;
-    let oldest: DisplayTile | null = null;
-    for (const tile of this.tiles.values())
-      if (tile.slot && !tile.pinned && tile.lastUsed < this.frame && (!oldest || tile.lastUsed < oldest.lastUsed))
-        oldest = tile;
-    if (!oldest) return null;
-    const freed = oldest.slot;
-    for (const [key, tile] of this.tiles) if (tile === oldest) this.tiles.delete(key);
-    return freed;
-  }
-
-  /** Forget tiles without a picture that nobody has looked at for a while. */
-  private prune(): void {
-    for (const [key, tile] of this.tiles)
-      if (!tile.slot && !tile.job && tile.lastUsed < this.frame - 100) this.tiles.delete(key);
-  }
-
-  private dropTile(key: string, tile: DisplayTile): void {
-    tile.job?.cancel();
-    if (tile.slot) this.renderer.textures.release(tile.slot);
-    this.tiles.delete(key);
-  }
-
-  private forgetTiles(shardKey: string): void {
-    for (const [key, tile] of this.tiles) if (tile.shard.key === shardKey) this.dropTile(key, tile);
+    this.pictures.reset(this.renderer);
     this.queueTick();
   }
 
   // ---- drawing -----------------------------------------------------------------------------------------------------
 
-  /** Let the wanted plane replace the shown one when it has something everywhere. */
-  private showPlane(view: FullView, targets: Target[], unknown: boolean): void {
-    const plane = `${view.t}/${view.z}`;
-    if (plane === this.shownPlane) return;
-    const ready = !unknown && targets.every((target) => target.overview || this.hasPicture(target));
-    if (!ready && !this.complete) return;
+  /** Let the wanted plane replace the shown one when there is something of it everywhere; whether it did. */
+  private showPlane(view: FullView, targets: Target[]): boolean {
+    const plane = planeOf(view);
+    if (plane === this.shownPlane) return false;
+    const overview = targets.filter((target) => target.overview);
+    const channels = new Set(overview.filter((t) => this.pictures.hasPicture(t)).map((t) => t.part.channel));
+    const ready = channels.size === view.channels.length && overview.every((t) => this.pictures.hasPicture(t));
+    if (!ready && !this.complete) return false;
     this.shownPlane = plane;
-    for (const tile of this.tiles.values()) tile.pinned = tile.pinned && tile.plane.startsWith(`${plane}/`);
-  }
-
-  private hasPicture(target: Target): boolean {
-    for (let level = target.level; level < target.shard.index.levels.length; level++) {
-      const up = 2 ** (level - target.level);
-      const key = `${target.shard.key} ${level} ${Math.floor(target.tileY / up)} ${Math.floor(target.tileX / up)}`;
-      if (this.tiles.get(key)?.slot) return true;
-    }
-    return false;
+    this.pictures.pinPlane(plane);
+    this.options.invalidate();
+    this.emit("overview", undefined);
+    return true;
   }
 
   /** What to draw, channel by channel, front to back. */
@@ -709,29 +462,17 @@ export class ViewerCore extends Emitter<CoreEvents> {
     return this.visibleChannels.map((c) => {
       const state = this.channels[c]!;
       const plane = `${this.shownPlane}/${c}`;
-      const tiles: DisplayTile[] = [];
-      for (const tile of this.tiles.values()) {
-        const { place } = tile;
-        if (!tile.slot || tile.plane !== plane) continue;
-        if (place.x1 <= bounds.x0 || place.x0 >= bounds.x1 || place.y1 <= bounds.y0 || place.y0 >= bounds.y1) continue;
-        tiles.push(tile);
-      }
       const allowed = maxError(this.precision, state.window, this.layout.rgb);
-      tiles.sort((a, b) => order(a, level, allowed) - order(b, level, allowed) || a.error - b.error);
-      const drawn = tiles.map((tile): DrawnTile => {
-        const [, , height, width] = tile.place.region;
-        return { slot: tile.slot!, ...tile.place, height, width };
-      });
-      return { tiles: [...drawn, ...this.fill(bounds, level, c)], colour: rgb(state.color), limits: state.window };
+      const drawn = this.pictures.drawn(plane, bounds, level, allowed);
+      return { tiles: [...drawn, ...this.fill(bounds, c)], colour: rgb(state.color), limits: state.window };
     });
   }
 
   /** Zeros, behind everything, where a shard does not exist or ends early. */
-  private fill(bounds: Bounds, level: number, channel: number): DrawnTile[] {
+  private fill(bounds: Bounds, channel: number): DrawnTile[] {
     const { layout } = this;
-    const isFill = this.loader
-      .parts()
-      .some(({ ref, channel: c }) => c === channel && this.loader.isAbsent(ref.key) && level >= 0);
+    const parts = this.view ? viewParts(layout, { ...this.view, channels: [channel], maxError: 0 }) : [];
+    const isFill = parts.some(({ ref }) => this.loader.isAbsent(ref.key));
     if (!isFill) return [];
     if (!this.zeroSlot) {
       this.zeroSlot = this.renderer.textures.allocate();
@@ -771,20 +512,8 @@ const SAMPLES: Record<Dtype, SamplesConstructor> = {
   int16: Int16Array,
 };
 
-/**
- * Place of a tile in the drawing order, front first: the level that fits the screen once it is good enough, finer
- * ones (seen before, when zoomed in), the fitting one while it is not yet good, then ever coarser ones.
- */
-function order(tile: DisplayTile, level: number, allowed: number): number {
-  const above = tile.imageLevel - level;
-  if (above === 0) return tile.error <= allowed ? 0 : 1000;
-  return above < 0 ? -above : 1000 + above;
-}
-
-/** Whether the object is the same as when it was fetched before. */
-function sameShard(a: LoadedShard, b: LoadedShard): boolean {
-  const [x, y] = [a.index, b.index];
-  return x.size === y.size && x.raw.length === y.raw.length && x.raw.every((byte, i) => byte === y.raw[i]);
+function planeOf(view: FullView): string {
+  return `${view.t}/${view.z}`;
 }
 
 function sameCamera(a: Camera, b: Camera): boolean {

@@ -6,7 +6,7 @@
  */
 import type { Kernels, Region, Samples, ShardIndex } from "@firstlight/codecs";
 import type { ImageLayout } from "../plan/layout.ts";
-import type { Request, View, ViewPart } from "../plan/plan.ts";
+import type { Request, View } from "../plan/plan.ts";
 import { type Event, Session } from "../plan/session.ts";
 import { asError, isAbort, ViewerError } from "./errors.ts";
 import type { Fetcher } from "./fetch.ts";
@@ -89,10 +89,6 @@ export class Loader {
   /** The shard does not exist: its samples are the fill value. */
   isAbsent(key: string): boolean {
     return this.session.isAbsent(key);
-  }
-
-  parts(): readonly ViewPart[] {
-    return this.session.parts;
   }
 
   decode(

@@ -91,7 +91,7 @@ export class DecodePool {
     const worker = this.homes.get(shard);
     const picture = new Promise<Samples>((resolve, reject) => {
       if (worker === undefined) {
-        reject(new ViewerError("missing", `shard ${shard} is closed`));
+        reject(closed());
         return;
       }
       this.pending.set(job, { worker, resolve, reject });
@@ -139,9 +139,18 @@ export class DecodePool {
       pending?.resolve(new ARRAYS[message.dtype as Dtype](message.data));
       return;
     }
+    if (message.kind === "closed") {
+      pending?.reject(closed());
+      return;
+    }
     const kind = message.kind === "CorruptData" ? "corrupt" : "unsupported";
     const error = new ViewerError(kind, message.message);
     if (pending) pending.reject(error);
     else this.options.onError(error, message.shard, message.segment);
   }
+}
+
+/** A shard was closed while its picture was waited for: nobody wants that any more. */
+function closed(): DOMException {
+  return new DOMException("the shard is closed", "AbortError");
 }

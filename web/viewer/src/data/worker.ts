@@ -97,7 +97,7 @@ function work(): void {
 
 function run(job: Job): void {
   const decoder = decoders.get(job.shard);
-  const answer = decoder ? decode(decoder, job) : failure(job, "missing", "the shard is closed");
+  const answer = decoder ? decode(decoder, job) : failure(job, "closed", "the shard is closed");
   send(answer, answer.type === "decoded" ? [answer.data] : []);
 }
 

@@ -49,6 +49,9 @@ export interface DrawnChannel {
 const FLOATS_PER_TILE = 12;
 /** Magnification from which samples are shown as squares. */
 const NEAREST_FROM = 2;
+/** So close to 1 the picture is not resampled: every pixel of the screen shows one stored sample. */
+const UNSCALED = 1e-3;
+const READBACK_POLL_MS = 20;
 
 export class Renderer {
   readonly gl: WebGL2RenderingContext;
@@ -128,8 +131,17 @@ export class Renderer {
     this.drawInto(camera, image, channels, thumbnail, canvas.width, canvas.height, 1);
   }
 
-  /** The whole image as width x height RGBA bytes, top row first. */
-  overview(image: { width: number; height: number }, channels: DrawnChannel[], width: number, height: number) {
+  /**
+   * The whole image as width x height RGBA bytes, top row first.
+   *
+   * The page does not wait for the GPU: reading at once would stop it until all frames before are drawn.
+   */
+  async overview(
+    image: { width: number; height: number },
+    channels: DrawnChannel[],
+    width: number,
+    height: number,
+  ): Promise<Uint8ClampedArray<ArrayBuffer>> {
     const { gl } = this;
     if (this.overviewTarget?.width !== width || this.overviewTarget.height !== height) {
       if (this.overviewTarget) gl.deleteFramebuffer(this.overviewTarget.framebuffer);
@@ -150,10 +162,23 @@ export class Renderer {
     const camera = { x: image.width / 2, y: image.height / 2, scale: width / image.width, rotation: 0, flipped: false };
     // Upside down, since rows are read bottom first.
     this.drawInto(camera, image, channels, true, width, height, -1);
-    const pixels = new Uint8ClampedArray(width * height * 4);
-    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+    const pixels = new Uint8Array(width * height * 4);
+    const buffer = gl.createBuffer();
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
+    gl.bufferData(gl.PIXEL_PACK_BUFFER, pixels.length, gl.STREAM_READ);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, 0);
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
     gl.bindFramebuffer(gl.FRAMEBUFFER, null);
-    return pixels;
+    const done = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+    while (done && !gl.isContextLost() && gl.clientWaitSync(done, 0, 0) === gl.TIMEOUT_EXPIRED)
+      await new Promise((resolve) => setTimeout(resolve, READBACK_POLL_MS));
+    gl.deleteSync(done);
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
+    gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, 0, pixels);
+    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
+    gl.deleteBuffer(buffer);
+    return new Uint8ClampedArray(pixels.buffer);
   }
 
   destroy(): void {
@@ -219,7 +244,8 @@ export class Renderer {
   /** Draw tiles that share a page and a filter together. */
   private drawRuns(tiles: readonly DrawnTile[], scale: number): void {
     const { gl } = this;
-    const nearest = (tile: DrawnTile) => tile.step === 1 && scale >= NEAREST_FROM;
+    const whole = scale >= NEAREST_FROM || Math.abs(scale - 1) < UNSCALED;
+    const nearest = (tile: DrawnTile) => tile.step === 1 && whole;
     for (let from = 0; from < tiles.length; ) {
       const first = tiles[from]!;
       let to = from + 1;

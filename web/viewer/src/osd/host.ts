@@ -70,6 +70,7 @@ const OVERVIEW_INTERVAL_MS = 400;
 export class OsdHost {
   readonly viewer: OpenSeadragon.Viewer;
   private readonly core: ViewerCore;
+  private readonly stopOverview: () => void;
   private overviewCanvas: HTMLCanvasElement | null = null;
   private overviewTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -127,6 +128,8 @@ export class OsdHost {
       pixelsPerArrowPress: 60,
       gestureSettingsMouse: { clickToZoom: false, dblClickToZoom: true },
     } as OpenSeadragon.Options);
+    this.stopOverview = core.on("overview", () => this.invalidateOverview());
+    this.invalidateOverview();
     this.viewer.addHandler("rotate", () => this.invalidate());
     this.viewer.addHandler("flip", () => this.invalidate());
   }
@@ -141,18 +144,6 @@ export class OsdHost {
 
   invalidate(): void {
     if (this.viewer.isOpen()) this.viewer.forceRedraw();
-  }
-
-  /** The navigator's picture is out of date. */
-  invalidateOverview(): void {
-    if (this.overviewTimer !== undefined || !this.overviewCanvas) return;
-    this.overviewTimer = setTimeout(() => {
-      this.overviewTimer = undefined;
-      const canvas = this.overviewCanvas;
-      if (!canvas) return;
-      const pixels = this.core.overview(canvas.width, canvas.height);
-      canvas.getContext("2d")?.putImageData(new ImageData(pixels, canvas.width, canvas.height), 0, 0);
-    }, OVERVIEW_INTERVAL_MS);
   }
 
   /** CSS pixels per image pixel, and the image pixel at the centre. */
@@ -172,9 +163,21 @@ export class OsdHost {
   }
 
   destroy(): void {
+    this.stopOverview();
     clearTimeout(this.overviewTimer);
     this.overviewCanvas = null;
     this.viewer.destroy();
+  }
+
+  /** The navigator's picture is out of date. */
+  private invalidateOverview(): void {
+    const canvas = this.overviewCanvas;
+    if (this.overviewTimer !== undefined || !canvas) return;
+    this.overviewTimer = setTimeout(async () => {
+      this.overviewTimer = undefined;
+      const pixels = await this.core.overview(canvas.width, canvas.height);
+      canvas.getContext("2d")?.putImageData(new ImageData(pixels, canvas.width, canvas.height), 0, 0);
+    }, OVERVIEW_INTERVAL_MS);
   }
 
   private cameraAt(current: boolean, density: number): Camera {

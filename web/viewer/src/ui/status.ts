@@ -49,19 +49,19 @@ export class StatusLine {
     const requests = `${status.requests} request${status.requests === 1 ? "" : "s"}`;
     this.fetched.textContent = `${formatBytes(status.bytes)}${stored} · ${requests}`;
     const where = level === 0 ? "full resolution" : `1:${2 ** Math.max(0, level)}`;
-    const values = `error ≤ ${error} grey value${error === 1 ? "" : "s"}`;
+    const bound = `error ≤ ${error} grey value${error === 1 ? "" : "s"}`;
     const quality =
       error === 0
         ? "exact"
         : !Number.isFinite(error)
           ? "loading"
           : status.settled && status.precision === "visual"
-            ? `visually lossless, ${values}`
-            : values;
+            ? `visually lossless (error ≤ ${error})`
+            : bound;
     this.quality.textContent = level < 0 ? "loading" : `${where} · ${quality}`;
     this.quality.title =
       error > 0 && Number.isFinite(error)
-        ? "A guaranteed bound, in grey values of the data; the errors that occur are several times smaller."
+        ? `${bound}, guaranteed for every sample. That is the worst case: errors that occur are many times smaller.`
         : "";
     this.element.dataset.state = error === 0 ? "exact" : status.settled ? "settled" : "loading";
     for (const [value, radio] of this.radios) radio.checked = value === status.precision;
