@@ -14,6 +14,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 SANITIZE_RUNS ?= 20000
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 PATH := $(PATH):/usr/sbin:/sbin
 export PATH
 
@@ -86,6 +87,10 @@ bench: install system ## preview of 16k x 16k, memory of ingest, ranges per seco
 	PYTHONPATH=tests $(BIN)/python tests/bench/ingest_memory.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/bench_server.py
 
+.PHONY: bench-codec
+bench-codec: install ## the codec beside its peers: size, quality, speed, bytes of a view; CSV and plots in build/bench/codec
+	PYTHONPATH=tests $(BIN)/python -m bench.codec $(BENCH_ARGS)
+
 .PHONY: first-paint
 first-paint: install system ## time to a picture in Chromium at 5 Mbit/s, beside OpenSeadragon; CSV in build/bench
 	PYTHONPATH=tests $(BIN)/python tests/bench/first_paint.py
@@ -146,7 +151,7 @@ $(STAMPS)/modules: FORCE
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(STAMPS)/project: pyproject.toml setup.py web/server/dist/viewer.js $(STAMPS)/modules
-	$(BIN)/python -m pip install -qq --no-build-isolation -e '.[test,check]'
+	$(BIN)/python -m pip install -qq --no-build-isolation -e '.[test,check,bench]'
 	touch $@
 
 build/fuzz/%: codecs/fuzz/%.c codecs/fuzz/driver.c $(KERNELS) $(HEADERS)
