@@ -10,6 +10,7 @@ import type { Request, View } from "../plan/plan.ts";
 import { type Event, Session } from "../plan/session.ts";
 import { asError, isAbort, ViewerError } from "./errors.ts";
 import type { Fetcher } from "./fetch.ts";
+import { Flow } from "./flow.ts";
 import { DecodePool, type PoolOptions } from "./pool.ts";
 import { ShardProgress } from "./progress.ts";
 
@@ -48,6 +49,7 @@ export class Loader {
   private readonly shards = new Map<string, LoadedShard>();
   private readonly keys = new Map<number, string>();
   private readonly flights = new Map<Request, AbortController>();
+  private readonly flow = new Flow<Request>();
   private readonly pool: DecodePool;
   private readonly options: LoaderOptions;
   private closed = false;
@@ -112,28 +114,37 @@ export class Loader {
   }
 
   private pump(): void {
-    const free = this.options.concurrency - this.flights.size;
-    if (this.closed || free <= 0) return;
-    for (const request of this.session.next(free)) void this.fly(request);
+    while (!this.closed && this.flights.size < this.options.concurrency && this.flow.open) {
+      const [request] = this.session.next(1);
+      if (!request) return;
+      void this.fly(request);
+    }
   }
 
   private abort(request: Request): void {
     this.flights.get(request)?.abort();
     this.flights.delete(request);
+    this.flow.end(request);
   }
 
   private async fly(request: Request): Promise<void> {
     const { fetcher, url } = this.options;
     const controller = new AbortController();
     this.flights.set(request, controller);
+    this.flow.start(request, request.length);
     let events: readonly Event[] = [];
     try {
       const answer = await fetcher.range(url(request.key), request.offset, request.length, {
         signal: controller.signal,
         short: request.segments.length === 0,
-        onPart: (arrived, etag) => this.take(request, arrived, etag),
+        onPart: (arrived, etag) => {
+          this.take(request, arrived, etag);
+          this.flow.progress(request, arrived.byteLength);
+          this.pump();
+        },
       });
       if (this.flights.get(request) !== controller) return;
+      if (answer) this.flow.progress(request, answer.data.byteLength);
       events = answer
         ? this.session.receive(request, answer.data, answer.etag || undefined)
         : this.session.absent(request);
@@ -143,6 +154,7 @@ export class Loader {
       events = this.session.failed(request);
     }
     this.flights.delete(request);
+    this.flow.end(request);
     for (const event of events) this.handle(event);
     this.pump();
     this.options.onChange();
