@@ -32,7 +32,8 @@ typedef enum {
 } fl_status;
 
 enum { FL_CODEC_WAVELET = 0 };
-enum { FL_COLOUR_NONE = 0, FL_COLOUR_RCT = 1 };
+enum { FL_COLOUR_NONE = 0, FL_COLOUR_RCT = 1, FL_COLOUR_YCOCG_R = 2 };
+enum { FL_TRANSFORM_53 = 0, FL_TRANSFORM_97M = 1, FL_TRANSFORM_HAAR = 2 };
 
 /* One resolution level (SPEC 2.3). Level 0 is full resolution; index `levels` is the coarsest. */
 typedef struct {
@@ -54,11 +55,12 @@ typedef struct {
     uint32_t width, height;            /* samples, 1..FL_MAX_SIDE */
     uint32_t components;               /* 1..FL_MAX_COMPONENTS */
     uint32_t bits, is_signed;          /* 1..16; samples are stored in 8 or 16 bits */
-    uint32_t colour;                   /* FL_COLOUR_*; RCT needs 3 components */
+    uint32_t colour;                   /* FL_COLOUR_*, of the first three components */
     uint32_t levels;                   /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
     uint32_t margin;                   /* samples around a region that its decoding needs, at every level */
     uint32_t tiles, segments;          /* totals over levels; segments counts components and layers */
     uint32_t lengths_offset;           /* where the segment lengths start in the head */
+    uint32_t transform;                /* FL_TRANSFORM_* */
     fl_level level[FL_MAX_LEVELS + 1]; /* [0 .. levels] are valid */
     /* wavelet parameters (SPEC 3.1): lowest bit-plane in layers 0..n of (component, level) */
     uint32_t cut[FL_MAX_COMPONENTS][FL_MAX_LEVELS + 1][FL_MAX_LAYERS];
@@ -84,7 +86,7 @@ FL_EXPORT fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *inf
 FL_EXPORT fl_status fl_head_offsets(const uint8_t *data, size_t size, const fl_info *info, uint32_t *offsets);
 
 /* Fill the derived fields of *info (levels, tiles, segments, margin ...) from codec, width, height, components, bits,
- * is_signed and colour: the encoder's defaults. Cuts and errors are left 0 with three layers a tile. */
+ * is_signed, colour and transform: the encoder's defaults. Cuts and errors are left 0 with three layers a tile. */
 FL_EXPORT fl_status fl_head_plan(fl_info *info);
 
 /* Write a head. lengths[segments]. *written gets the size; FL_NO_SPACE when it exceeds capacity. */
@@ -115,10 +117,10 @@ FL_EXPORT fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t compone
                                            uint32_t tile_y, const int32_t *plane, uint8_t *out, size_t capacity,
                                            uint32_t *layer_size, void *scratch);
 
-/* ---- wavelet transform of a shard (forward.c, region.c) ------------------------------------------------------- */
+/* ---- wavelet transform of a shard (forward.c, errors.c, region.c) ----------------------------------------------- */
 
-/* Colour transform and forward 5/3 of a whole shard. `samples` are 8- or 16-bit by info->bits, strides in samples.
- * planes: components x height x width int32, each plane in Mallat order (LL at the top left, recursively).
+/* Colour transform and forward wavelet transform of a whole shard. `samples` are 8- or 16-bit by info->bits, strides in
+ * samples. planes: components x height x width int32, each plane in Mallat order (LL at the top left, recursively).
  * workspace: fl_wavelet_forward_workspace bytes. */
 FL_EXPORT size_t fl_wavelet_forward_workspace(const fl_info *info);
 FL_EXPORT fl_status fl_wavelet_forward(const fl_info *info, const void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,

@@ -1,13 +1,11 @@
 /* Shard heads: geometry, error table, codec parameters, segment lengths (SPEC 2). */
-#include "internal.h"
+#include "transform.h"
 
 enum { HEAD_SIZE_AT = 8, LEVEL_TABLE_AT = 26, CHECKSUM_BYTES = 4 };
 /* A head has at least a byte a segment; more than this is no head that an encoder writes, and no number that a reader
  * should fetch on trust. */
 #define MAX_HEAD (16u << 20)
 static const uint8_t MAGIC[4] = {'F', 'L', 'S', 'H'};
-/* Samples around a region that the inverse 5/3 needs at every level (SPEC 3.4 derives it). */
-#define MARGIN_53 4u
 
 uint32_t fl_info_size(void) { return (uint32_t)sizeof(fl_info); }
 
@@ -19,7 +17,8 @@ static fl_status check_samples(const fl_info *info) {
         return FL_INVALID;
     if (info->components < 1 || info->components > FL_MAX_COMPONENTS) return FL_INVALID;
     if (info->bits < 1 || info->bits > 16 || info->is_signed > 1) return FL_INVALID;
-    if (info->colour > FL_COLOUR_RCT || (info->colour == FL_COLOUR_RCT && info->components != 3)) return FL_INVALID;
+    if (info->colour > FL_COLOUR_YCOCG_R || info->transform > FL_TRANSFORM_HAAR) return FL_INVALID;
+    if (info->colour != FL_COLOUR_NONE && info->components < 3) return FL_INVALID;
     return FL_OK;
 }
 
@@ -48,7 +47,7 @@ fl_status fl_head_plan(fl_info *info) {
     fl_status status = check_samples(info);
     if (status != FL_OK) return status;
     info->version = FL_FORMAT_VERSION;
-    info->margin = MARGIN_53;
+    info->margin = fl_margin(info->transform);
     info->levels = 0;
     while (fl_ceil_shift(fl_max(info->width, info->height), info->levels) > (1u << FL_BASE_LOG2)) info->levels++;
     for (uint32_t k = 0; k <= info->levels; k++) {
@@ -116,7 +115,7 @@ static int levels_are_wavelet(const fl_info *info) {
         if (level->layers != info->level[0].layers || level->tile_log2 < 1 || level->tile_log2 > FL_MAX_TILE_LOG2)
             return 0;
     }
-    return info->margin >= MARGIN_53;
+    return info->margin >= fl_margin(info->transform);
 }
 
 fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
@@ -143,7 +142,8 @@ fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
     info->colour = data[22];
     info->levels = data[23];
     info->margin = data[24];
-    if (data[25] != 0 || check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_CORRUPT;
+    info->transform = data[25];
+    if (check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_CORRUPT;
 
     reader r = {data, LEVEL_TABLE_AT, head_size - CHECKSUM_BYTES, 0};
     for (uint32_t k = info->levels + 1u; k-- > 0;) {
@@ -217,7 +217,7 @@ fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *o
     write_byte(&w, info->colour);
     write_byte(&w, info->levels);
     write_byte(&w, info->margin);
-    write_byte(&w, 0);
+    write_byte(&w, info->transform);
     for (uint32_t k = info->levels + 1u; k-- > 0;) {
         write_byte(&w, info->level[k].tile_log2);
         write_byte(&w, info->level[k].layers);

@@ -91,8 +91,8 @@ static PyObject *plan_head(PyObject *self, PyObject *args) {
     (void)self;
     fl_info info;
     memset(&info, 0, sizeof info);
-    if (!PyArg_ParseTuple(args, "IIIIpI", &info.width, &info.height, &info.components, &info.bits,
-                          (int *)&info.is_signed, &info.colour))
+    if (!PyArg_ParseTuple(args, "IIIIpII", &info.width, &info.height, &info.components, &info.bits,
+                          (int *)&info.is_signed, &info.colour, &info.transform))
         return NULL;
     info.codec = FL_CODEC_WAVELET;
     fl_status status = fl_head_plan(&info);

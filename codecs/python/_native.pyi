@@ -13,7 +13,9 @@ def parse_head(data: Any) -> tuple[bytes, bytes]:
 def head_size(data: Any) -> int:
     """Bytes of the head that starts with `data` (12 bytes are enough to tell); 0 when it can't be told yet."""
 
-def plan_head(width: int, height: int, components: int, bits: int, is_signed: bool, colour: int) -> bytes:
+def plan_head(
+    width: int, height: int, components: int, bits: int, is_signed: bool, colour: int, transform: int
+) -> bytes:
     """Raw fl_info with the encoder's defaults (cuts and errors zero)."""
 
 def write_head(info: Any, lengths: Any) -> bytes:

@@ -38,7 +38,7 @@ function parse(at, size) {
   const info = alloc(kernels.fl_info_size())
   check(kernels.fl_head_parse(at, size, info), 'head')
   const names = ['version', 'codec', 'headSize', 'width', 'height', 'components', 'bits', 'signed', 'colour', 'levels',
-    'margin', 'tiles', 'segments', 'lengthsOffset']
+    'margin', 'tiles', 'segments', 'lengthsOffset', 'transform']
   const head = { info }
   names.forEach((name, i) => (head[name] = words(info, names.length)[i]))
   const levelNames = ['width', 'height', 'tileLog2', 'tilesX', 'tilesY', 'layers', 'firstTile', 'firstSegment']

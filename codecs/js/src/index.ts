@@ -50,6 +50,7 @@ export interface ShardIndexFields {
   components: number;
   dtype: Dtype;
   colour: string;
+  transform: string;
   levels: readonly Level[];
   margin: number;
   headSize: number;
@@ -67,6 +68,7 @@ export class ShardIndex {
   readonly components: number;
   readonly dtype: Dtype;
   readonly colour: string;
+  readonly transform: string;
   /** levels[0] is full resolution, the last one the coarsest. */
   readonly levels: readonly Level[];
   readonly margin: number;
@@ -83,6 +85,7 @@ export class ShardIndex {
     this.components = fields.components;
     this.dtype = fields.dtype;
     this.colour = fields.colour;
+    this.transform = fields.transform;
     this.levels = fields.levels;
     this.margin = fields.margin;
     this.headSize = fields.headSize;

@@ -44,11 +44,12 @@ interface Exports extends WebAssembly.Exports {
 const MAX_LEVELS = 12;
 const MAX_LAYERS = 4;
 const MAX_COMPONENTS = 4;
-const LEVEL_AT = 14;
+const LEVEL_AT = 15;
 const LEVEL_WORDS = 8 + MAX_LAYERS + 1;
 const INFO_WORDS = LEVEL_AT + (MAX_LEVELS + 1) * LEVEL_WORDS + MAX_COMPONENTS * (MAX_LEVELS + 1) * MAX_LAYERS;
 const CODECS = ["wavelet"];
-const COLOURS = ["none", "rct"];
+const COLOURS = ["none", "rct", "ycocg-r"];
+const TRANSFORMS = ["5/3", "9/7-m", "s-haar"];
 const OK = 0;
 const INSUFFICIENT = 1;
 const UNSUPPORTED = 4;
@@ -142,6 +143,7 @@ function makeIndex(info: Uint32Array, offsets: Uint32Array): ShardIndex {
     components: info[5]!,
     dtype,
     colour: COLOURS[info[8]!] ?? `colour ${info[8]}`,
+    transform: TRANSFORMS[info[14]!] ?? `transform ${info[14]}`,
     margin: info[10]!,
     levels,
     offsets,

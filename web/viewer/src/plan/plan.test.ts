@@ -102,6 +102,7 @@ function makeIndex(description: IndexCase): ShardIndex {
     components: description.components,
     dtype: "uint16",
     colour: "none",
+    transform: "5/3",
     levels,
     margin: description.margin,
     headSize: description.head_size,
