@@ -39,7 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     info.width = 1u + data[0] % MOST_SIDE;
     info.height = 1u + data[1] % MOST_SIDE;
     info.components = data[2] & 1u ? 3u : 1u;
-    info.colour = data[2] & 2u && info.components == 3u ? FL_COLOUR_RCT : FL_COLOUR_NONE;
+    info.components = data[2] & 128u && info.components == 3u ? 4u : info.components;
+    info.colour = info.components >= 3u ? (data[2] >> 1 & 1u) + (data[2] >> 4 & 1u) : FL_COLOUR_NONE;
+    info.transform = (data[2] >> 5 & 3u) % 3u;
     info.is_signed = data[2] >> 2 & 1u;
     info.bits = data[2] & 8u ? 16u : 8u;
     require(fl_head_plan(&info) == FL_OK);

@@ -80,7 +80,8 @@ fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes) {
                 for (uint32_t b = 0; b < 3u; b++) left[b] = fl_min(most[c][b], (1u << cut) - 1u);
                 error[c] = is_base ? left[2] : spread(info->transform, k, left[0], left[1], left[2]);
             }
-            level->error[n] = colour_bound(info, error);
+            /* No two samples differ by more than their range; a sum with that in it promises no less. */
+            level->error[n] = fl_min(colour_bound(info, error), (1u << info->bits) - 1u);
         }
     }
     return FL_OK;

@@ -122,39 +122,52 @@ static TARGET void NAME(ycocg_split)(T *restrict r, T *restrict g, T *restrict b
 }
 
 /* `low` and `high` fit T, or lie outside of what a row of T holds. */
-#define CLIP(v) ((v) < least ? least : (v) > most ? most : (v))
 #define CLIP_LIMITS                                                                                                    \
     const int32_t widest = sizeof(T) == 2 ? 32767 : 65535;                                                             \
     const T least = (T)low, most = (T)(high > widest ? widest : high)
+
+static TARGET inline T NAME(clip)(T value, T least, T most) {
+    T above = value < least ? least : value;
+    return above > most ? most : above;
+}
 
 static TARGET void NAME(store_8)(const T *restrict row, uint32_t n, int32_t low, int32_t high, uint8_t *restrict to,
                                  ptrdiff_t stride) {
     CLIP_LIMITS;
     if (stride == 1)
-        for (uint32_t i = 0; i < n; i++) to[i] = (uint8_t)CLIP(row[i]);
+        for (uint32_t i = 0; i < n; i++) to[i] = (uint8_t)NAME(clip)(row[i], least, most);
     else
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) to[i * stride] = (uint8_t)CLIP(row[i]);
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) to[i * stride] = (uint8_t)NAME(clip)(row[i], least, most);
 }
 
 static TARGET void NAME(store_16)(const T *restrict row, uint32_t n, int32_t low, int32_t high, uint16_t *restrict to,
                                   ptrdiff_t stride) {
     CLIP_LIMITS;
     if (stride == 1)
-        for (uint32_t i = 0; i < n; i++) to[i] = (uint16_t)CLIP(row[i]);
+        for (uint32_t i = 0; i < n; i++) to[i] = (uint16_t)NAME(clip)(row[i], least, most);
     else
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) to[i * stride] = (uint16_t)CLIP(row[i]);
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) to[i * stride] = (uint16_t)NAME(clip)(row[i], least, most);
 }
 
+/* In two steps: clip to bytes, then interleave them (fl_interleave_3 of rows.c, inlined for each TARGET). */
 static TARGET void NAME(store_8x3)(const T *restrict r, const T *restrict g, const T *restrict b, uint32_t n,
                                    int32_t low, int32_t high, uint8_t *restrict to) {
     CLIP_LIMITS;
-    for (size_t i = 0; i < n; i++) {
-        to[3 * i] = (uint8_t)CLIP(r[i]);
-        to[3 * i + 1] = (uint8_t)CLIP(g[i]);
-        to[3 * i + 2] = (uint8_t)CLIP(b[i]);
+    uint8_t clipped[3][FL_RUN];
+    size_t at = 0;
+    for (; at + FL_RUN <= n; at += FL_RUN) {
+        for (size_t i = 0; i < FL_RUN; i++) clipped[0][i] = (uint8_t)NAME(clip)(r[at + i], least, most);
+        for (size_t i = 0; i < FL_RUN; i++) clipped[1][i] = (uint8_t)NAME(clip)(g[at + i], least, most);
+        for (size_t i = 0; i < FL_RUN; i++) clipped[2][i] = (uint8_t)NAME(clip)(b[at + i], least, most);
+        for (size_t i = 0; i < FL_RUN; i += 16)
+            fl_interleave_3(clipped[0] + i, clipped[1] + i, clipped[2] + i, to + 3 * (at + i));
+    }
+    for (; at < n; at++) {
+        to[3 * at] = (uint8_t)NAME(clip)(r[at], least, most);
+        to[3 * at + 1] = (uint8_t)NAME(clip)(g[at], least, most);
+        to[3 * at + 2] = (uint8_t)NAME(clip)(b[at], least, most);
     }
 }
-#undef CLIP
 #undef CLIP_LIMITS
 
 static const ROWS NAME(rows) = {
