@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FL_FORMAT_VERSION 0u
+#define FL_FORMAT_VERSION 1u
 #define FL_MAX_SIDE 65536u
 #define FL_MAX_LEVELS 12u /* decompositions; 65536 >> 11 = 32 */
 #define FL_MAX_LAYERS 4u
@@ -96,7 +96,7 @@ FL_EXPORT fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, 
 /* CRC-32C (Castagnoli) of the bytes. */
 FL_EXPORT uint32_t fl_crc32c(const uint8_t *data, size_t size);
 
-/* ---- wavelet segments (tile.c) ------------------------------------------------------------------------------ */
+/* ---- wavelet segments (tile.c, decode.c, encode.c) ------------------------------------------------------------- */
 
 /* int32 coefficients of one tile and component: HL, LH, HH one after the other, each row-major and tight; for the
  * coarsest level the LL band alone. 0 for arguments out of range. */
@@ -110,6 +110,13 @@ FL_EXPORT size_t fl_wavelet_tile_scratch(const fl_info *info);
 FL_EXPORT fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
                                            uint32_t tile_y, const uint8_t *const *layer_data,
                                            const uint32_t *layer_size, uint32_t layers, int32_t *coefs, void *scratch);
+
+/* The same by one of the ways of coding that a processor may have, for tests; FL_INVALID if it has not that one. */
+enum { FL_PATH_BEST = 0, FL_PATH_PORTABLE = 1, FL_PATH_SIMD = 2, FL_PATH_AVX512 = 3 };
+FL_EXPORT fl_status fl_wavelet_tile_decode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
+                                              uint32_t tile_x, uint32_t tile_y, const uint8_t *const *layer_data,
+                                              const uint32_t *layer_size, uint32_t layers, int32_t *coefs,
+                                              void *scratch);
 
 /* Encode a tile from the component's transformed plane (fl_wavelet_forward). The layers' segments are written one
  * after the other; layer_size[level.layers] gets their lengths. */
