@@ -2,13 +2,18 @@
 #include "tile.h"
 
 #include "tile_scalar.h"
+#if defined(__x86_64__)
+#include "tile_avx2.h"
+#endif
 
+/* Asked each time: nothing is remembered between calls. */
 const fl_tile_ops *fl_tile_ops_for(uint32_t path) {
-    (void)path;
-    return &ops_scalar;
+#if defined(__x86_64__)
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+    if (avx2 && (path == FL_PATH_BEST || path == FL_PATH_SIMD)) return &ops_avx2;
+#endif
+    return path == FL_PATH_BEST || path == FL_PATH_PORTABLE ? &ops_scalar : 0;
 }
-
-size_t fl_wavelet_tile_scratch(const fl_info *info);
 
 /* LEB128 below 2^28 (SPEC 1.2): sizes of parts of a segment. Returns 0 when it is none. */
 static int read_size(const uint8_t **data, const uint8_t *end, uint32_t *value) {

@@ -110,3 +110,11 @@ const uint16_t fl_cost_steps[256] = {
     229, 230, 231, 231, 232, 233, 234, 234, 235, 236, 237, 238, 238, 239, 240, 241, 241, 242, 243, 244, 244, 245,
     246, 247, 247, 248, 249, 249, 250, 251, 252, 252, 253, 254, 255, 255,
 };
+
+/* The place of each set bit of a byte among its set bits: which of the next words a lane takes. */
+#define RANK(m, i) (uint8_t)((m) >> (i) & 1 ? __builtin_popcount((m) & ((1 << (i)) - 1)) : 0)
+#define RANKS(m) {RANK(m, 0), RANK(m, 1), RANK(m, 2), RANK(m, 3), RANK(m, 4), RANK(m, 5), RANK(m, 6), RANK(m, 7)}
+#define RANKS_4(m) RANKS(m), RANKS((m) + 1), RANKS((m) + 2), RANKS((m) + 3)
+#define RANKS_16(m) RANKS_4(m), RANKS_4((m) + 4), RANKS_4((m) + 8), RANKS_4((m) + 12)
+#define RANKS_64(m) RANKS_16(m), RANKS_16((m) + 16), RANKS_16((m) + 32), RANKS_16((m) + 48)
+const uint8_t fl_rank[256][8] = {RANKS_64(0), RANKS_64(64), RANKS_64(128), RANKS_64(192)};

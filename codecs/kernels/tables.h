@@ -12,5 +12,6 @@ extern const uint16_t fl_sign_tables[FL_SIGN_TABLES][9];
 extern const uint16_t fl_logistic[256];
 extern const uint16_t fl_prior[41];
 extern const uint16_t fl_cost_steps[256];
+extern const uint8_t fl_rank[256][8];
 
 #endif
