@@ -4,12 +4,18 @@
 #include "tile_scalar.h"
 #if defined(__x86_64__)
 #include "tile_avx2.h"
+
+#include "tile_avx512.h"
 #endif
 
 /* Asked each time: nothing is remembered between calls. */
 const fl_tile_ops *fl_tile_ops_for(uint32_t path) {
 #if defined(__x86_64__)
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+    int avx512 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
+                 __builtin_cpu_supports("avx512vbmi2");
+    if (avx2 && avx512 && (path == FL_PATH_BEST || path == FL_PATH_AVX512)) return &ops_avx512;
     if (avx2 && (path == FL_PATH_BEST || path == FL_PATH_SIMD)) return &ops_avx2;
 #endif
     return path == FL_PATH_BEST || path == FL_PATH_PORTABLE ? &ops_scalar : 0;

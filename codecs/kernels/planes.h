@@ -11,6 +11,8 @@
  *   spread        the low bits of `bits` to the places of the set bits of `mask`, in order
  *   update        32 coefficients with their new bits
  *
+ * EIGHT_LANES, if defined, does what this would do with 8 lanes.
+ *
  * bits and signs take each at most one word a symbol; `careful`: there may be fewer left than that. */
 
 /* The next n <= 32 raw bits; zeros after the end. */
@@ -119,7 +121,11 @@ TARGET static void NAME(decode_plane)(fl_tile *t, uint32_t b, uint32_t plane, co
     else if (r->lanes == 16)
         NAME(plane)(t, b, plane, choice, r, 16);
     else
+#ifdef EIGHT_LANES
+        EIGHT_LANES(t, b, plane, choice, r);
+#else
         NAME(plane)(t, b, plane, choice, r, 8);
+#endif
 }
 
 /* A row of coefficients from `slices` slices of magnitudes. */
