@@ -118,3 +118,10 @@ const uint16_t fl_cost_steps[256] = {
 #define RANKS_16(m) RANKS_4(m), RANKS_4((m) + 4), RANKS_4((m) + 8), RANKS_4((m) + 12)
 #define RANKS_64(m) RANKS_16(m), RANKS_16((m) + 16), RANKS_16((m) + 32), RANKS_16((m) + 48)
 const uint8_t fl_rank[256][8] = {RANKS_64(0), RANKS_64(64), RANKS_64(128), RANKS_64(192)};
+
+/* The same for 4 lanes, as bytes of 16-bit words in 32-bit lanes; 255 gives 0. */
+#define PLACE(m, i) (m) >> (i) & 1 ? 2 * RANK(m, i) : 255, (m) >> (i) & 1 ? 2 * RANK(m, i) + 1 : 255, 255, 255
+#define PLACES(m) {PLACE(m, 0), PLACE(m, 1), PLACE(m, 2), PLACE(m, 3)}
+const uint8_t fl_word_places[16][16] = {PLACES(0),  PLACES(1),  PLACES(2),  PLACES(3), PLACES(4),  PLACES(5),
+                                        PLACES(6),  PLACES(7),  PLACES(8),  PLACES(9), PLACES(10), PLACES(11),
+                                        PLACES(12), PLACES(13), PLACES(14), PLACES(15)};

@@ -13,5 +13,6 @@ extern const uint16_t fl_logistic[256];
 extern const uint16_t fl_prior[41];
 extern const uint16_t fl_cost_steps[256];
 extern const uint8_t fl_rank[256][8];
+extern const uint8_t fl_word_places[16][16];
 
 #endif

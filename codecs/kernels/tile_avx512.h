@@ -1,5 +1,5 @@
-/* x86 with AVX-512 up to VBMI2 (planes.h says what each function does): a vector holds 16 lanes. With 8 lanes AVX2 is as
- * good. Comes after tile_avx2.h. */
+/* x86 with AVX-512 up to VBMI2 (planes.h says what each function does): a vector holds 16 lanes. With 8 lanes AVX2 is
+ * as good. Comes after tile_avx2.h. */
 #define TARGET                                                                                                         \
     __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2")))
 #define NAME(name) name##_avx512
