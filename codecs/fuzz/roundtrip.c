@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ptrdiff_t stride_c = (ptrdiff_t)plane, stride_y = (ptrdiff_t)info.width;
     require(fl_wavelet_forward(&info, samples, stride_c, stride_y, 1, planes, workspace) == FL_OK);
     free(workspace);
-    require(fl_wavelet_errors(&info, planes) == FL_OK);
+    require(fl_wavelet_errors(&info, planes, NULL) == FL_OK);
 
     void *scratch = exactly(fl_wavelet_tile_scratch(&info));
     workspace = exactly(fl_wavelet_region_workspace(&info, 0, info.width, info.height));
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                                    coefs, scratch) == FL_OK);
                     tiles[c + info.components * (level->first_tile + t)] = coefs;
                 }
-        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const int32_t *const *)tiles, again,
+        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const int32_t *const *)tiles, NULL, again,
                                   stride_c, stride_y, 1, workspace) == FL_OK);
         for (size_t i = 0; i < count; i++) {
             int32_t off = sample(&info, samples, i) - sample(&info, again, i);

@@ -60,7 +60,18 @@ static uint32_t colour_bound(const fl_info *info, const uint32_t *error) {
     return bound;
 }
 
-fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes) {
+/* The most that samples differ by whose places in the value table differ by at most `steps`. */
+static uint32_t apart(const fl_info *info, const uint16_t *values, uint32_t steps) {
+    uint32_t most = 0, last = info->values - 1u;
+    for (uint32_t i = 0; i <= last; i++) {
+        uint32_t to = steps < last - i ? i + steps : last;
+        most = fl_max(most, (uint16_t)(values[to] - values[i]));
+    }
+    return most;
+}
+
+fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const uint16_t *values) {
+    if (info->values > 0 && !values) return FL_INVALID;
     size_t width = info->width, plane_size = width * info->height;
     for (uint32_t k = 0; k <= info->levels; k++) {
         fl_level *level = &info->level[k];
@@ -81,7 +92,8 @@ fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes) {
                 error[c] = is_base ? left[2] : spread(info->transform, k, left[0], left[1], left[2]);
             }
             /* No two samples differ by more than their range; a sum with that in it promises no less. */
-            level->error[n] = fl_min(colour_bound(info, error), (1u << info->bits) - 1u);
+            uint32_t bound = fl_min(colour_bound(info, error), (1u << info->bits) - 1u);
+            level->error[n] = info->values > 0 ? apart(info, values, bound) : bound;
         }
     }
     return FL_OK;

@@ -19,6 +19,7 @@ static fl_status check_samples(const fl_info *info) {
     if (info->bits < 1 || info->bits > 16 || info->is_signed > 1) return FL_INVALID;
     if (info->colour > FL_COLOUR_YCOCG_R || info->transform > FL_TRANSFORM_HAAR) return FL_INVALID;
     if (info->colour != FL_COLOUR_NONE && info->components < 3) return FL_INVALID;
+    if (info->values == 1 || info->values > 1u << info->bits) return FL_INVALID;
     return FL_OK;
 }
 
@@ -104,6 +105,34 @@ static fl_status read_wavelet_parameters(fl_info *info, reader *r) {
     return r->bad ? FL_CORRUPT : FL_OK;
 }
 
+/* The value table (SPEC 3.9): the first value, then runs of values the same gap apart. Fills values[], if not NULL. */
+static fl_status read_values(fl_info *info, reader *r, uint16_t *values) {
+    uint32_t runs = read_varint(r), most = (1u << info->bits) - 1u, count = 1;
+    info->values = 0;
+    if (runs == 0) return r->bad ? FL_CORRUPT : FL_OK;
+    uint32_t value = read_varint(r), least = info->is_signed ? 1u << (info->bits - 1u) : 0u;
+    if (value > most) return FL_CORRUPT;
+    if (values) *values++ = (uint16_t)(value - least);
+    for (uint32_t i = 0; i < runs; i++) {
+        uint32_t gap = read_varint(r), length = read_varint(r);
+        if (r->bad || gap < 1 || length < 1 || (uint64_t)gap * length > most - value) return FL_CORRUPT;
+        count += length;
+        while (length-- > 0) {
+            value += gap;
+            if (values) *values++ = (uint16_t)(value - least);
+        }
+    }
+    info->values = count;
+    return FL_OK;
+}
+
+fl_status fl_head_values(const uint8_t *data, size_t size, const fl_info *info, uint16_t *values) {
+    if (size < info->head_size) return FL_INSUFFICIENT;
+    fl_info again = *info;
+    reader r = {data, info->values_offset, info->head_size - CHECKSUM_BYTES, 0};
+    return read_values(&again, &r, values);
+}
+
 /* Rules of the wavelet codec on the level table (SPEC 3.2). */
 static int levels_are_wavelet(const fl_info *info) {
     const fl_level *base = &info->level[info->levels];
@@ -161,6 +190,8 @@ fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
             info->level[k].error[n] = error;
         }
     if (r.bad || read_wavelet_parameters(info, &r) != FL_OK) return FL_CORRUPT;
+    info->values_offset = (uint32_t)r.at;
+    if (read_values(info, &r, 0) != FL_OK) return FL_CORRUPT;
     info->lengths_offset = (uint32_t)r.at;
     if (info->segments > r.end - r.at) return FL_CORRUPT;
     return FL_OK;
@@ -200,10 +231,27 @@ static void write_varint(writer *w, uint32_t value) {
     write_byte(w, value);
 }
 
-fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *written) {
+static void write_values(writer *w, const fl_info *info, const uint16_t *values) {
+    uint32_t runs = 0, least = info->is_signed ? 1u << (info->bits - 1u) : 0u;
+    for (uint32_t i = 1; i < info->values; i++)
+        runs += i == 1 || (uint16_t)(values[i] - values[i - 1u]) != (uint16_t)(values[i - 1u] - values[i - 2u]);
+    write_varint(w, runs);
+    if (runs == 0) return;
+    write_varint(w, (values[0] + least) & 0xffffu);
+    for (uint32_t i = 1; i < info->values;) {
+        uint32_t gap = (uint16_t)(values[i] - values[i - 1u]), length = 0;
+        for (; i < info->values && (uint16_t)(values[i] - values[i - 1u]) == gap; i++) length++;
+        write_varint(w, gap);
+        write_varint(w, length);
+    }
+}
+
+fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint32_t *lengths, uint8_t *out,
+                        size_t capacity, size_t *written) {
     writer w = {out, 0, capacity};
     *written = 0;
     if (check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_INVALID;
+    if (info->values > 0 && !values) return FL_INVALID;
     for (uint32_t i = 0; i < sizeof MAGIC; i++) write_byte(&w, MAGIC[i]);
     write_byte(&w, FL_FORMAT_VERSION);
     write_byte(&w, info->codec);
@@ -228,6 +276,7 @@ fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *o
     for (uint32_t c = 0; c < info->components; c++)
         for (uint32_t k = 0; k < info->levels; k++)
             for (uint32_t n = 0; n < info->level[k].layers; n++) write_byte(&w, info->cut[c][k][n]);
+    write_values(&w, info, values);
     for (uint32_t s = 0; s < info->segments; s++) write_varint(&w, lengths[s]);
     if (w.at + CHECKSUM_BYTES > MAX_HEAD) return FL_INVALID;
     if (w.at + CHECKSUM_BYTES > capacity) return FL_NO_SPACE;

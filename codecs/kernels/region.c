@@ -7,7 +7,15 @@
 typedef struct {
     void *samples;
     ptrdiff_t stride_c, stride_y, stride_x;
+    const uint16_t *values;
 } output;
+
+static void store_one(const output *out, uint32_t bits, ptrdiff_t at, uint16_t value) {
+    if (bits > 8)
+        ((uint16_t *)out->samples)[at] = value;
+    else
+        ((uint8_t *)out->samples)[at] = (uint8_t)value;
+}
 
 /* Room for a row `depth` levels below a region of `width` samples. fl_plan_steps asks for at most width / 2 + 3.5 low
  * coefficients of a row of `width` samples, so for width / 2^depth + 7; rows are whole pairs (+ 2) with up to three
@@ -53,13 +61,14 @@ size_t fl_wavelet_region_workspace(const fl_info *info, uint32_t level, uint32_t
 }
 
 fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, uint32_t width,
-                            uint32_t height, const int32_t *const *tiles, void *samples, ptrdiff_t stride_c,
-                            ptrdiff_t stride_y, ptrdiff_t stride_x, void *workspace) {
+                            uint32_t height, const int32_t *const *tiles, const uint16_t *values, void *samples,
+                            ptrdiff_t stride_c, ptrdiff_t stride_y, ptrdiff_t stride_x, void *workspace) {
     if (info->levels >= FL_MAX_LEVELS || level > info->levels || width < 1 || height < 1) return FL_INVALID;
     const fl_level *at = &info->level[level];
     if (x >= at->width || width > at->width - x || y >= at->height || height > at->height - y) return FL_INVALID;
+    if (info->values > 0 && !values) return FL_INVALID;
     fl_span xs = {x, x + width}, ys = {y, y + height};
-    output out = {samples, stride_c, stride_y, stride_x};
+    output out = {samples, stride_c, stride_y, stride_x, values};
     uint32_t done = picture_16(info, tiles, fl_get_rows_16(), level, xs, ys, &out, workspace);
     if (done < height) {
         ys.start += done;

@@ -241,7 +241,14 @@ static uint32_t NAME(picture)(const fl_info *info, const int32_t *const *tiles, 
             for (uint32_t c = 0; c < 3u; c++) ready[c] = colour[c];
         }
         ptrdiff_t at = (ptrdiff_t)row * out->stride_y;
-        if (info->bits > 8) {
+        if (info->values > 0) {
+            for (uint32_t c = 0; c < info->components; c++)
+                for (uint32_t i = 0; i < width; i++) {
+                    int32_t entry = ready[c][i] < 0 ? 0 : ready[c][i] > high ? high : ready[c][i];
+                    store_one(out, info->bits, at + (ptrdiff_t)c * out->stride_c + (ptrdiff_t)i * out->stride_x,
+                              out->values[entry]);
+                }
+        } else if (info->bits > 8) {
             for (uint32_t c = 0; c < info->components; c++)
                 rows->store_16(ready[c], width, low, high, (uint16_t *)out->samples + at + (ptrdiff_t)c * out->stride_c,
                                out->stride_x);

@@ -25,21 +25,24 @@ TRANSFORM_WEIGHT = {0: 1.0, 1: 1.015, 2: 1.0}
 COLOUR_WEIGHT = {0: 1.0, 1: 1.0, 2: 1.012}
 
 
-def choose(samples: NDArray[Any], bits: int, colours: Sequence[int], transforms: Sequence[int]) -> tuple[int, int]:
+def choose(
+    samples: NDArray[Any], bits: int, signed: bool, values: int, colours: Sequence[int], transforms: Sequence[int]
+) -> tuple[int, int]:
     """The colour and the transform number, out of those given, that promise the fewest bytes.
 
     Parameters
     ----------
     samples : ndarray, (components, height, width)
-    bits : int
-        That hold every sample.
+    bits, signed, values
+        As the head will have them.
     """
     if len(colours) == 1 and len(transforms) == 1:
         return colours[0], transforms[0]
     blocks = _blocks(samples)
+    kind = bits, signed, values
     usual = 0 if 0 in transforms else transforms[0]
-    colour = min(colours, key=lambda code: COLOUR_WEIGHT[code] * _cost(blocks, bits, code, usual))
-    return colour, min(transforms, key=lambda code: TRANSFORM_WEIGHT[code] * _cost(blocks, bits, colour, code))
+    colour = min(colours, key=lambda code: COLOUR_WEIGHT[code] * _cost(blocks, kind, code, usual))
+    return colour, min(transforms, key=lambda code: TRANSFORM_WEIGHT[code] * _cost(blocks, kind, colour, code))
 
 
 def _blocks(samples: NDArray[Any]) -> list[NDArray[Any]]:
@@ -58,12 +61,13 @@ def _blocks(samples: NDArray[Any]) -> list[NDArray[Any]]:
     ]
 
 
-def _cost(blocks: list[NDArray[Any]], bits: int, colour: int, transform: int) -> float:
+def _cost(blocks: list[NDArray[Any]], kind: tuple[int, bool, int], colour: int, transform: int) -> float:
     """Bits that the blocks' details take, about: their entropy if their magnitudes were geometrically distributed."""
     cost = 0.0
     for block in blocks:
         components, height, width = block.shape
-        info = _native.plan_head(width, height, components, bits, block.dtype.kind == "i", colour, transform)
+        bits, signed, values = kind
+        info = _native.plan_head(width, height, components, bits, signed, colour, transform, values)
         planes = np.empty(block.shape, np.int32)
         _native.forward(info, block, height * width, width, 1, planes)
         np.abs(planes, out=planes)

@@ -41,8 +41,10 @@ class SegmentCodec(Protocol):
         transform: str | None,
         contrast: tuple[float, float] | None,
         threads: int | None,
-    ) -> tuple[bytes, list[bytes]]:
-        """(raw fl_info, all segments in their order) of `samples`, (components, height, width) in native byte order.
+    ) -> tuple[bytes, NDArray[np.uint16] | None, list[bytes]]:
+        """(raw fl_info, value table if there is one, all segments in their order) of `samples`.
+
+        They are (components, height, width), in native byte order.
 
         Raises InvalidArgument for a dtype, or an option, that the codec does not take.
         """
@@ -121,11 +123,11 @@ def encode_planes(
         raise InvalidArgument(f"codec {codec!r}: expected one of {list(CODECS)}")
     if not planes.dtype.isnative:
         planes = planes.astype(planes.dtype.newbyteorder("="))
-    info, segments = CODECS[codec].encode(
+    info, values, segments = CODECS[codec].encode(
         planes, colour=colour, transform=transform, contrast=contrast, threads=threads
     )
     lengths = np.fromiter(map(len, segments), np.uint32, len(segments))
-    return b"".join([_native.write_head(info, lengths), *segments])
+    return b"".join([_native.write_head(info, values, lengths), *segments])
 
 
 def decode(

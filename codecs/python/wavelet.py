@@ -13,6 +13,7 @@ from . import _native
 from .choose import choose
 from .errors import InvalidArgument
 from .index import COLOUR_NAMES, TRANSFORM_NAMES, Index, Region
+from .packing import pack
 from .threads import spread
 
 Samples = NDArray[np.uint8 | np.int8 | np.uint16 | np.int16]
@@ -51,7 +52,7 @@ class WaveletCodec:
         transform: str | None,
         contrast: tuple[float, float] | None,
         threads: int | None,
-    ) -> tuple[bytes, list[bytes]]:
+    ) -> tuple[bytes, NDArray[np.uint16] | None, list[bytes]]:
         components, height, width = samples.shape
         if samples.dtype not in DTYPES:
             raise InvalidArgument(f"dtype {samples.dtype}: the wavelet codec takes {', '.join(map(str, DTYPES))}")
@@ -62,16 +63,19 @@ class WaveletCodec:
             colours = [0]
         transforms = [_code(TRANSFORM_NAMES, "transform", transform)] if transform else list(TRANSFORM_NAMES)
         bits, signed = _bits(samples), samples.dtype.kind == "i"
-        code, kind = choose(samples, bits, colours, transforms)
-        info = _native.plan_head(width, height, components, bits, signed, code, kind)
+        contrast = contrast or _contrast(samples)
+        values, samples, contrast = pack(samples, contrast)
+        count = 0 if values is None else len(values)
+        code, kind = choose(samples, bits, signed, count, colours, transforms)
+        info = _native.plan_head(width, height, components, bits, signed, code, kind, count)
         index = _plan(info)
         # The kernel reads forwards from the first sample.
         found = _strided(samples) if min(samples.strides) >= 0 else None
         owner, offset, strides = found or _contiguous(np.ascontiguousarray(samples))
         planes = np.empty((components, height, width), np.int32)
         _native.forward(info, owner[offset:], strides[0], strides[1], strides[2], planes)
-        info = _native.set_cuts(info, _cuts(index, contrast or _contrast(samples)))
-        info = _native.level_errors(info, planes)
+        info = _native.set_cuts(info, _cuts(index, contrast))
+        info = _native.level_errors(info, planes, values)
 
         tiles = [
             (component, level, tile_x, tile_y)
@@ -86,7 +90,7 @@ class WaveletCodec:
         ):
             for layer, segment in enumerate(layers):
                 segments[index.segment(level, layer, tile_y, tile_x, component)] = segment
-        return info, segments
+        return info, values, segments
 
     def decode_tile(
         self, index: Index, component: int, level: int, tile_y: int, tile_x: int, segments: Sequence[memoryview]
@@ -101,7 +105,7 @@ class WaveletCodec:
         y, x, height, width = region
         found = _strided(out)
         owner, offset, strides = found or _contiguous(np.empty(out.shape, out.dtype))
-        _native.synthesize(index.raw, level, x, y, width, height, tiles, owner, offset, *strides)
+        _native.synthesize(index.raw, level, x, y, width, height, tiles, index.values, owner, offset, *strides)
         if not found:
             out[...] = owner.reshape(out.shape)
 

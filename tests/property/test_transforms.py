@@ -87,7 +87,7 @@ def test_forward_is_as_specified(transform: str, data: st.DataObject) -> None:
     samples = np.moveaxis(picture(data.draw(st.sampled_from(KINDS)), (*shape[:2],), "int16", 3)[..., None], 2, 0)
     samples = np.concatenate([np.roll(samples, 3 * c, axis=2) // (c + 1) for c in range(components)])
     codes = COLOURS.index(colour), TRANSFORMS.index(transform)
-    info = _native.plan_head(shape[1], shape[0], components, 16, True, *codes)
+    info = _native.plan_head(shape[1], shape[0], components, 16, True, *codes, 0)
     planes = np.empty(samples.shape, np.int32)
     _native.forward(info, np.ascontiguousarray(samples), shape[0] * shape[1], shape[1], 1, planes)
     levels = int(np.frombuffer(info, np.uint32)[9])

@@ -57,6 +57,8 @@ export interface ShardIndexFields {
   offsets: Uint32Array;
   /** The kernels' fl_info, byte for byte; empty when the index was made without a kernel. */
   raw: Uint8Array;
+  /** The kernels' value table; empty where the shard has none. */
+  values: Uint8Array;
 }
 
 export class ShardIndex {
@@ -76,6 +78,7 @@ export class ShardIndex {
   /** Segment s is the bytes [offsets[s], offsets[s + 1]) of the shard. */
   readonly offsets: Uint32Array;
   readonly raw: Uint8Array;
+  readonly values: Uint8Array;
 
   constructor(fields: ShardIndexFields) {
     this.version = fields.version;
@@ -91,6 +94,7 @@ export class ShardIndex {
     this.headSize = fields.headSize;
     this.offsets = fields.offsets;
     this.raw = fields.raw;
+    this.values = fields.values;
   }
 
   /** Bytes of the whole shard. */

@@ -30,6 +30,7 @@ function shard(lengths: (segment: number) => number): ShardIndex {
     headSize: 0,
     offsets,
     raw: new Uint8Array(0),
+    values: new Uint8Array(0),
   });
 }
 

@@ -108,6 +108,7 @@ function makeIndex(description: IndexCase): ShardIndex {
     headSize: description.head_size,
     offsets: Uint32Array.from(offsets),
     raw: new Uint8Array(0),
+    values: new Uint8Array(0),
   });
 }
 
