@@ -11,8 +11,8 @@ from . import _native
 # The estimate looks at squares of BLOCK samples: one for each SHARE that the image has, MOST at most. (About 5 % of the
 # encoding time. BLOCK: two levels, each a whole number of cells.)
 BLOCK = 72
-SHARE = 16
-MOST = 40
+SHARE = 20
+MOST = 32
 
 # The two finest levels hold 15/16 of the coefficients. Their magnitudes are averaged over CELL x CELL: about the
 # distance at which the coder's contexts adapt.
