@@ -68,7 +68,7 @@ void fl_tile_start(fl_tile *t, const fl_tile_shape *shape, uint32_t planes) {
     tile_models *m = &t->models;
     for (uint32_t b = 0; b < 3u; b++) {
         for (uint32_t i = 0; i < 5u; i++) m->block[b][i] = (fl_model){BLOCK_ZERO[i], 3};
-        for (uint32_t i = 0; i < CONTEXTS; i++) m->symbol[b][i] = (fl_model){(uint16_t)(8u * fl_prior[i]), 3};
+        for (uint32_t i = 0; i < CONTEXTS; i++) m->symbol[b][i] = (fl_model){(uint16_t)(8u * fl_prior[i]), 7};
     }
     fl_model_reset(m->raw, 2);
     fl_model_reset(m->same, SETS);

@@ -4,7 +4,7 @@ A version's vectors are frozen when that version is released: later encoders may
 must go on reading these. The script therefore refuses to overwrite a file; while a version is still being drafted,
 delete its folder first.
 
-v1/<name>.fls holds a shard, v0/<name>.npy the samples that went in, and v1/cases.json what decoding gives:
+v1/<name>.fls holds a shard, v1/<name>.npy the samples that went in, and v1/cases.json what decoding gives:
 [{"shard", "bytes" (length of the prefix), "level", "region" ([y, x, height, width] or null), "shape", "dtype", "bound",
 "sha256"}]; sha256 of the samples in C order (components last), little-endian; "bound" of the error, in sample units.
 A case without "sha256" must say InsufficientData.
