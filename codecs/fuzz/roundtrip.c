@@ -39,7 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     info.width = 1u + data[0] % MOST_SIDE;
     info.height = 1u + data[1] % MOST_SIDE;
     info.components = data[2] & 1u ? 3u : 1u;
-    info.colour = data[2] & 2u && info.components == 3u ? FL_COLOUR_RCT : FL_COLOUR_NONE;
+    info.components = data[2] & 128u && info.components == 3u ? 4u : info.components;
+    info.colour = info.components >= 3u ? (data[2] >> 1 & 1u) + (data[2] >> 4 & 1u) : FL_COLOUR_NONE;
+    info.transform = (data[2] >> 5 & 3u) % 3u;
     info.is_signed = data[2] >> 2 & 1u;
     info.bits = data[2] & 8u ? 16u : 8u;
     require(fl_head_plan(&info) == FL_OK);
@@ -58,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ptrdiff_t stride_c = (ptrdiff_t)plane, stride_y = (ptrdiff_t)info.width;
     require(fl_wavelet_forward(&info, samples, stride_c, stride_y, 1, planes, workspace) == FL_OK);
     free(workspace);
-    require(fl_wavelet_errors(&info, planes) == FL_OK);
+    require(fl_wavelet_errors(&info, planes, NULL) == FL_OK);
 
     void *scratch = exactly(fl_wavelet_tile_scratch(&info));
     workspace = exactly(fl_wavelet_region_workspace(&info, 0, info.width, info.height));
@@ -80,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                                    coefs, scratch) == FL_OK);
                     tiles[c + info.components * (level->first_tile + t)] = coefs;
                 }
-        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const int32_t *const *)tiles, again,
+        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const int32_t *const *)tiles, NULL, again,
                                   stride_c, stride_y, 1, workspace) == FL_OK);
         for (size_t i = 0; i < count; i++) {
             int32_t off = sample(&info, samples, i) - sample(&info, again, i);

@@ -52,14 +52,14 @@ static int32_t *decode_tile(const fl_info *info, const uint32_t *offsets, const 
     return NULL;
 }
 
-static void picture(const fl_info *info, uint32_t level, const int32_t *const *tiles) {
+static void picture(const fl_info *info, uint32_t level, const int32_t *const *tiles, const uint16_t *values) {
     uint32_t width = fl_min(info->level[level].width, 40u), height = fl_min(info->level[level].height, 40u);
     uint32_t x = info->level[level].width - width, y = (info->level[level].height - height) / 2u;
     size_t bytes = info->bits <= 8u ? 1u : 2u;
     void *samples = exactly((size_t)width * height * info->components * bytes);
     void *workspace = exactly(fl_wavelet_region_workspace(info, level, width, height));
-    fl_status status = fl_wavelet_region(info, level, x, y, width, height, tiles, samples, (ptrdiff_t)(width * height),
-                                         (ptrdiff_t)width, 1, workspace);
+    fl_status status = fl_wavelet_region(info, level, x, y, width, height, tiles, values, samples,
+                                         (ptrdiff_t)(width * height), (ptrdiff_t)width, 1, workspace);
     require(status == FL_OK);
     free(workspace);
     free(samples);
@@ -87,9 +87,12 @@ static void shard(const uint8_t *data, size_t size) {
                     tiles[c + info.components * (l->first_tile + tile)] =
                         decode_tile(&info, offsets, data, size, c, level, tile, scratch);
         }
-        picture(&info, info.levels, (const int32_t *const *)tiles);
-        picture(&info, info.levels / 2u, (const int32_t *const *)tiles);
-        picture(&info, 0, (const int32_t *const *)tiles);
+        uint16_t *values = exactly(info.values * sizeof(uint16_t));
+        require(fl_head_values(data, size, &info, values) == FL_OK);
+        picture(&info, info.levels, (const int32_t *const *)tiles, values);
+        picture(&info, info.levels / 2u, (const int32_t *const *)tiles, values);
+        picture(&info, 0, (const int32_t *const *)tiles, values);
+        free(values);
         for (size_t i = 0; i < count; i++) free(tiles[i]);
         free(tiles);
         free(scratch);

@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FL_FORMAT_VERSION 0u
+#define FL_FORMAT_VERSION 1u
 #define FL_MAX_SIDE 65536u
 #define FL_MAX_LEVELS 12u /* decompositions; 65536 >> 11 = 32 */
 #define FL_MAX_LAYERS 4u
@@ -32,7 +32,8 @@ typedef enum {
 } fl_status;
 
 enum { FL_CODEC_WAVELET = 0 };
-enum { FL_COLOUR_NONE = 0, FL_COLOUR_RCT = 1 };
+enum { FL_COLOUR_NONE = 0, FL_COLOUR_RCT = 1, FL_COLOUR_YCOCG_R = 2 };
+enum { FL_TRANSFORM_53 = 0, FL_TRANSFORM_97M = 1, FL_TRANSFORM_HAAR = 2 };
 
 /* One resolution level (SPEC 2.3). Level 0 is full resolution; index `levels` is the coarsest. */
 typedef struct {
@@ -54,11 +55,14 @@ typedef struct {
     uint32_t width, height;            /* samples, 1..FL_MAX_SIDE */
     uint32_t components;               /* 1..FL_MAX_COMPONENTS */
     uint32_t bits, is_signed;          /* 1..16; samples are stored in 8 or 16 bits */
-    uint32_t colour;                   /* FL_COLOUR_*; RCT needs 3 components */
+    uint32_t colour;                   /* FL_COLOUR_*, of the first three components */
     uint32_t levels;                   /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
     uint32_t margin;                   /* samples around a region that its decoding needs, at every level */
     uint32_t tiles, segments;          /* totals over levels; segments counts components and layers */
     uint32_t lengths_offset;           /* where the segment lengths start in the head */
+    uint32_t transform;                /* FL_TRANSFORM_* */
+    uint32_t values;                   /* entries of the value table (SPEC 3.9); 0: samples are coded as they are */
+    uint32_t values_offset;            /* where the value table starts in the head */
     fl_level level[FL_MAX_LEVELS + 1]; /* [0 .. levels] are valid */
     /* wavelet parameters (SPEC 3.1): lowest bit-plane in layers 0..n of (component, level) */
     uint32_t cut[FL_MAX_COMPONENTS][FL_MAX_LEVELS + 1][FL_MAX_LAYERS];
@@ -83,18 +87,23 @@ FL_EXPORT fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *inf
  * [offsets[s], offsets[s + 1]). `info` must come from fl_head_parse of the same bytes. */
 FL_EXPORT fl_status fl_head_offsets(const uint8_t *data, size_t size, const fl_info *info, uint32_t *offsets);
 
+/* The value table: values[info->values], ascending; signed samples in two's complement, 16 bits. */
+FL_EXPORT fl_status fl_head_values(const uint8_t *data, size_t size, const fl_info *info, uint16_t *values);
+
 /* Fill the derived fields of *info (levels, tiles, segments, margin ...) from codec, width, height, components, bits,
- * is_signed and colour: the encoder's defaults. Cuts and errors are left 0 with three layers a tile. */
+ * is_signed, colour, transform and values: the encoder's defaults. Cuts and errors are left 0 with three layers a tile.
+ */
 FL_EXPORT fl_status fl_head_plan(fl_info *info);
 
-/* Write a head. lengths[segments]. *written gets the size; FL_NO_SPACE when it exceeds capacity. */
-FL_EXPORT fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity,
-                                  size_t *written);
+/* Write a head. values[info->values], or NULL; lengths[segments]. *written gets the size; FL_NO_SPACE when it exceeds
+ * capacity. */
+FL_EXPORT fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint32_t *lengths, uint8_t *out,
+                                  size_t capacity, size_t *written);
 
 /* CRC-32C (Castagnoli) of the bytes. */
 FL_EXPORT uint32_t fl_crc32c(const uint8_t *data, size_t size);
 
-/* ---- wavelet segments (tile.c) ------------------------------------------------------------------------------ */
+/* ---- wavelet segments (tile.c, decode.c, encode.c) ------------------------------------------------------------- */
 
 /* int32 coefficients of one tile and component: HL, LH, HH one after the other, each row-major and tight; for the
  * coarsest level the LL band alone. 0 for arguments out of range. */
@@ -109,31 +118,40 @@ FL_EXPORT fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t compone
                                            uint32_t tile_y, const uint8_t *const *layer_data,
                                            const uint32_t *layer_size, uint32_t layers, int32_t *coefs, void *scratch);
 
+/* The same by one of the ways of coding that a processor may have, for tests; FL_INVALID if it has not that one. */
+enum { FL_PATH_BEST = 0, FL_PATH_PORTABLE = 1, FL_PATH_SIMD = 2, FL_PATH_AVX512 = 3 };
+FL_EXPORT fl_status fl_wavelet_tile_decode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
+                                              uint32_t tile_x, uint32_t tile_y, const uint8_t *const *layer_data,
+                                              const uint32_t *layer_size, uint32_t layers, int32_t *coefs,
+                                              void *scratch);
+
 /* Encode a tile from the component's transformed plane (fl_wavelet_forward). The layers' segments are written one
  * after the other; layer_size[level.layers] gets their lengths. */
 FL_EXPORT fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
                                            uint32_t tile_y, const int32_t *plane, uint8_t *out, size_t capacity,
                                            uint32_t *layer_size, void *scratch);
 
-/* ---- wavelet transform of a shard (forward.c, region.c) ------------------------------------------------------- */
+/* ---- wavelet transform of a shard (forward.c, errors.c, region.c) ----------------------------------------------- */
 
-/* Colour transform and forward 5/3 of a whole shard. `samples` are 8- or 16-bit by info->bits, strides in samples.
- * planes: components x height x width int32, each plane in Mallat order (LL at the top left, recursively).
- * workspace: fl_wavelet_forward_workspace bytes. */
+/* Colour transform and forward wavelet transform of a whole shard. `samples` are 8- or 16-bit by info->bits (where
+ * there is a value table: the unsigned numbers of its entries), strides in samples. planes: components x height x width
+ * int32, each plane in Mallat order (LL at the top left, recursively). workspace: fl_wavelet_forward_workspace bytes.
+ */
 FL_EXPORT size_t fl_wavelet_forward_workspace(const fl_info *info);
 FL_EXPORT fl_status fl_wavelet_forward(const fl_info *info, const void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,
                                        ptrdiff_t stride_x, int32_t *planes, void *workspace);
 
-/* Set info->error from info->cut and the transformed planes (SPEC 2.4). */
-FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes);
+/* Set info->error from info->cut, the transformed planes and the value table, if any (SPEC 2.4). */
+FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const uint16_t *values);
 
 /* Inverse transform of a region of a level: samples [x, x+width) x [y, y+height) of that level, clipped to the
  * sample range. tiles[component + components * (level.first_tile + tile)] points to that tile's coefficients, or is
  * NULL where nothing is known (zeros). Only tiles of levels `level`..`levels` that the region needs are read.
- * samples: 8- or 16-bit by info->bits, strides in samples. */
+ * values[info->values], or NULL. samples: 8- or 16-bit by info->bits, strides in samples. */
 FL_EXPORT size_t fl_wavelet_region_workspace(const fl_info *info, uint32_t level, uint32_t width, uint32_t height);
 FL_EXPORT fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, uint32_t width,
-                                      uint32_t height, const int32_t *const *tiles, void *samples, ptrdiff_t stride_c,
-                                      ptrdiff_t stride_y, ptrdiff_t stride_x, void *workspace);
+                                      uint32_t height, const int32_t *const *tiles, const uint16_t *values,
+                                      void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y, ptrdiff_t stride_x,
+                                      void *workspace);
 
 #endif

@@ -1,13 +1,11 @@
 /* Shard heads: geometry, error table, codec parameters, segment lengths (SPEC 2). */
-#include "internal.h"
+#include "transform.h"
 
 enum { HEAD_SIZE_AT = 8, LEVEL_TABLE_AT = 26, CHECKSUM_BYTES = 4 };
 /* A head has at least a byte a segment; more than this is no head that an encoder writes, and no number that a reader
  * should fetch on trust. */
 #define MAX_HEAD (16u << 20)
 static const uint8_t MAGIC[4] = {'F', 'L', 'S', 'H'};
-/* Samples around a region that the inverse 5/3 needs at every level (SPEC 3.4 derives it). */
-#define MARGIN_53 4u
 
 uint32_t fl_info_size(void) { return (uint32_t)sizeof(fl_info); }
 
@@ -19,7 +17,9 @@ static fl_status check_samples(const fl_info *info) {
         return FL_INVALID;
     if (info->components < 1 || info->components > FL_MAX_COMPONENTS) return FL_INVALID;
     if (info->bits < 1 || info->bits > 16 || info->is_signed > 1) return FL_INVALID;
-    if (info->colour > FL_COLOUR_RCT || (info->colour == FL_COLOUR_RCT && info->components != 3)) return FL_INVALID;
+    if (info->colour > FL_COLOUR_YCOCG_R || info->transform > FL_TRANSFORM_HAAR) return FL_INVALID;
+    if (info->colour != FL_COLOUR_NONE && info->components < 3) return FL_INVALID;
+    if (info->values == 1 || info->values > 1u << info->bits) return FL_INVALID;
     return FL_OK;
 }
 
@@ -48,7 +48,7 @@ fl_status fl_head_plan(fl_info *info) {
     fl_status status = check_samples(info);
     if (status != FL_OK) return status;
     info->version = FL_FORMAT_VERSION;
-    info->margin = MARGIN_53;
+    info->margin = fl_margin(info->transform);
     info->levels = 0;
     while (fl_ceil_shift(fl_max(info->width, info->height), info->levels) > (1u << FL_BASE_LOG2)) info->levels++;
     for (uint32_t k = 0; k <= info->levels; k++) {
@@ -105,6 +105,34 @@ static fl_status read_wavelet_parameters(fl_info *info, reader *r) {
     return r->bad ? FL_CORRUPT : FL_OK;
 }
 
+/* The value table (SPEC 3.9): the first value, then runs of values the same gap apart. Fills values[], if not NULL. */
+static fl_status read_values(fl_info *info, reader *r, uint16_t *values) {
+    uint32_t runs = read_varint(r), most = (1u << info->bits) - 1u, count = 1;
+    info->values = 0;
+    if (runs == 0) return r->bad ? FL_CORRUPT : FL_OK;
+    uint32_t value = read_varint(r), least = info->is_signed ? 1u << (info->bits - 1u) : 0u;
+    if (value > most) return FL_CORRUPT;
+    if (values) *values++ = (uint16_t)(value - least);
+    for (uint32_t i = 0; i < runs; i++) {
+        uint32_t gap = read_varint(r), length = read_varint(r);
+        if (r->bad || gap < 1 || length < 1 || (uint64_t)gap * length > most - value) return FL_CORRUPT;
+        count += length;
+        while (length-- > 0) {
+            value += gap;
+            if (values) *values++ = (uint16_t)(value - least);
+        }
+    }
+    info->values = count;
+    return FL_OK;
+}
+
+fl_status fl_head_values(const uint8_t *data, size_t size, const fl_info *info, uint16_t *values) {
+    if (size < info->head_size) return FL_INSUFFICIENT;
+    fl_info again = *info;
+    reader r = {data, info->values_offset, info->head_size - CHECKSUM_BYTES, 0};
+    return read_values(&again, &r, values);
+}
+
 /* Rules of the wavelet codec on the level table (SPEC 3.2). */
 static int levels_are_wavelet(const fl_info *info) {
     const fl_level *base = &info->level[info->levels];
@@ -116,7 +144,7 @@ static int levels_are_wavelet(const fl_info *info) {
         if (level->layers != info->level[0].layers || level->tile_log2 < 1 || level->tile_log2 > FL_MAX_TILE_LOG2)
             return 0;
     }
-    return info->margin >= MARGIN_53;
+    return info->margin >= fl_margin(info->transform);
 }
 
 fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
@@ -143,7 +171,8 @@ fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
     info->colour = data[22];
     info->levels = data[23];
     info->margin = data[24];
-    if (data[25] != 0 || check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_CORRUPT;
+    info->transform = data[25];
+    if (check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_CORRUPT;
 
     reader r = {data, LEVEL_TABLE_AT, head_size - CHECKSUM_BYTES, 0};
     for (uint32_t k = info->levels + 1u; k-- > 0;) {
@@ -161,6 +190,8 @@ fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
             info->level[k].error[n] = error;
         }
     if (r.bad || read_wavelet_parameters(info, &r) != FL_OK) return FL_CORRUPT;
+    info->values_offset = (uint32_t)r.at;
+    if (read_values(info, &r, 0) != FL_OK) return FL_CORRUPT;
     info->lengths_offset = (uint32_t)r.at;
     if (info->segments > r.end - r.at) return FL_CORRUPT;
     return FL_OK;
@@ -200,10 +231,27 @@ static void write_varint(writer *w, uint32_t value) {
     write_byte(w, value);
 }
 
-fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *written) {
+static void write_values(writer *w, const fl_info *info, const uint16_t *values) {
+    uint32_t runs = 0, least = info->is_signed ? 1u << (info->bits - 1u) : 0u;
+    for (uint32_t i = 1; i < info->values; i++)
+        runs += i == 1 || (uint16_t)(values[i] - values[i - 1u]) != (uint16_t)(values[i - 1u] - values[i - 2u]);
+    write_varint(w, runs);
+    if (runs == 0) return;
+    write_varint(w, (values[0] + least) & 0xffffu);
+    for (uint32_t i = 1; i < info->values;) {
+        uint32_t gap = (uint16_t)(values[i] - values[i - 1u]), length = 0;
+        for (; i < info->values && (uint16_t)(values[i] - values[i - 1u]) == gap; i++) length++;
+        write_varint(w, gap);
+        write_varint(w, length);
+    }
+}
+
+fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint32_t *lengths, uint8_t *out,
+                        size_t capacity, size_t *written) {
     writer w = {out, 0, capacity};
     *written = 0;
     if (check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_INVALID;
+    if (info->values > 0 && !values) return FL_INVALID;
     for (uint32_t i = 0; i < sizeof MAGIC; i++) write_byte(&w, MAGIC[i]);
     write_byte(&w, FL_FORMAT_VERSION);
     write_byte(&w, info->codec);
@@ -217,7 +265,7 @@ fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *o
     write_byte(&w, info->colour);
     write_byte(&w, info->levels);
     write_byte(&w, info->margin);
-    write_byte(&w, 0);
+    write_byte(&w, info->transform);
     for (uint32_t k = info->levels + 1u; k-- > 0;) {
         write_byte(&w, info->level[k].tile_log2);
         write_byte(&w, info->level[k].layers);
@@ -228,6 +276,7 @@ fl_status fl_head_write(const fl_info *info, const uint32_t *lengths, uint8_t *o
     for (uint32_t c = 0; c < info->components; c++)
         for (uint32_t k = 0; k < info->levels; k++)
             for (uint32_t n = 0; n < info->level[k].layers; n++) write_byte(&w, info->cut[c][k][n]);
+    write_values(&w, info, values);
     for (uint32_t s = 0; s < info->segments; s++) write_varint(&w, lengths[s]);
     if (w.at + CHECKSUM_BYTES > MAX_HEAD) return FL_INVALID;
     if (w.at + CHECKSUM_BYTES > capacity) return FL_NO_SPACE;

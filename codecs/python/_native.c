@@ -53,6 +53,17 @@ static int check_length(const Py_buffer *view, size_t bytes, const char *what) {
     return -1;
 }
 
+/* The value table: None where there is none. `view` is to be released if its obj is set. */
+static int get_values(PyObject *object, const fl_info *info, Py_buffer *view) {
+    view->obj = NULL;
+    view->buf = NULL;
+    if (info->values == 0) return 0;
+    if (get_buffer(object, view, 0) < 0) return -1;
+    if (check_length(view, info->values * sizeof(uint16_t), "values") == 0) return 0;
+    PyBuffer_Release(view);
+    return -1;
+}
+
 /* ---- heads ------------------------------------------------------------------------------------------------------- */
 
 static PyObject *head_size(PyObject *self, PyObject *object) {
@@ -71,9 +82,14 @@ static PyObject *parse_head(PyObject *self, PyObject *object) {
     Py_buffer view;
     fl_info info;
     if (get_buffer(object, &view, 0) < 0) return NULL;
-    PyObject *offsets = NULL, *result = NULL;
+    PyObject *offsets = NULL, *values = NULL, *result = NULL;
     fl_status status = fl_head_parse(view.buf, (size_t)view.len, &info);
     if (status == FL_OK) {
+        values = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)info.values * (Py_ssize_t)sizeof(uint16_t));
+        if (values)
+            status = fl_head_values(view.buf, (size_t)view.len, &info, (uint16_t *)(void *)PyBytes_AsString(values));
+    }
+    if (values && status == FL_OK) {
         offsets = PyBytes_FromStringAndSize(NULL, ((Py_ssize_t)info.segments + 1) * (Py_ssize_t)sizeof(uint32_t));
         if (offsets)
             status = fl_head_offsets(view.buf, (size_t)view.len, &info, (uint32_t *)(void *)PyBytes_AsString(offsets));
@@ -82,8 +98,9 @@ static PyObject *parse_head(PyObject *self, PyObject *object) {
     if (status != FL_OK)
         raise_status(status, "shard head");
     else if (offsets)
-        result = Py_BuildValue("(NO)", info_bytes(&info), offsets);
+        result = Py_BuildValue("(NOO)", info_bytes(&info), offsets, values);
     Py_XDECREF(offsets);
+    Py_XDECREF(values);
     return result;
 }
 
@@ -91,8 +108,8 @@ static PyObject *plan_head(PyObject *self, PyObject *args) {
     (void)self;
     fl_info info;
     memset(&info, 0, sizeof info);
-    if (!PyArg_ParseTuple(args, "IIIIpI", &info.width, &info.height, &info.components, &info.bits,
-                          (int *)&info.is_signed, &info.colour))
+    if (!PyArg_ParseTuple(args, "IIIIpIII", &info.width, &info.height, &info.components, &info.bits,
+                          (int *)&info.is_signed, &info.colour, &info.transform, &info.values))
         return NULL;
     info.codec = FL_CODEC_WAVELET;
     fl_status status = fl_head_plan(&info);
@@ -101,24 +118,30 @@ static PyObject *plan_head(PyObject *self, PyObject *args) {
 
 static PyObject *write_head(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *info_object, *lengths_object, *result = NULL;
+    PyObject *info_object, *values_object, *lengths_object, *result = NULL;
     fl_info info;
-    Py_buffer lengths;
-    if (!PyArg_ParseTuple(args, "OO", &info_object, &lengths_object) || get_info(info_object, &info) < 0) return NULL;
-    if (get_buffer(lengths_object, &lengths, 0) < 0) return NULL;
+    Py_buffer values, lengths;
+    if (!PyArg_ParseTuple(args, "OOO", &info_object, &values_object, &lengths_object) ||
+        get_info(info_object, &info) < 0 || get_values(values_object, &info, &values) < 0)
+        return NULL;
+    if (get_buffer(lengths_object, &lengths, 0) < 0) {
+        if (values.obj) PyBuffer_Release(&values);
+        return NULL;
+    }
     if (check_length(&lengths, (size_t)info.segments * sizeof(uint32_t), "lengths") == 0) {
-        /* Fixed fields and tables are below 1 KB, a length is 5 bytes at most. */
-        size_t capacity = 1024 + (size_t)info.segments * 5, written = 0;
+        /* Fixed fields and tables are below 1 KB, a length is 5 bytes at most, a run of values 6. */
+        size_t capacity = 1024 + (size_t)info.segments * 5 + (size_t)info.values * 6, written = 0;
         uint8_t *out = PyMem_Malloc(capacity);
         if (!out) {
             PyErr_NoMemory();
         } else {
-            fl_status status = fl_head_write(&info, lengths.buf, out, capacity, &written);
+            fl_status status = fl_head_write(&info, values.buf, lengths.buf, out, capacity, &written);
             result = status == FL_OK ? PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)written)
                                      : raise_status(status, "shard head");
             PyMem_Free(out);
         }
     }
+    if (values.obj) PyBuffer_Release(&values);
     PyBuffer_Release(&lengths);
     return result;
 }
@@ -205,19 +228,25 @@ static PyObject *forward(PyObject *self, PyObject *args) {
 
 static PyObject *level_errors(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *info_object, *planes_object;
+    PyObject *info_object, *planes_object, *values_object;
     fl_info info;
-    Py_buffer planes;
-    if (!PyArg_ParseTuple(args, "OO", &info_object, &planes_object) || get_info(info_object, &info) < 0) return NULL;
-    if (get_buffer(planes_object, &planes, 0) < 0) return NULL;
+    Py_buffer planes, values;
+    if (!PyArg_ParseTuple(args, "OOO", &info_object, &planes_object, &values_object) ||
+        get_info(info_object, &info) < 0 || get_values(values_object, &info, &values) < 0)
+        return NULL;
+    if (get_buffer(planes_object, &planes, 0) < 0) {
+        if (values.obj) PyBuffer_Release(&values);
+        return NULL;
+    }
     PyObject *result = NULL;
     if (check_length(&planes, planes_bytes(&info), "planes") == 0) {
         fl_status status;
         Py_BEGIN_ALLOW_THREADS;
-        status = fl_wavelet_errors(&info, planes.buf);
+        status = fl_wavelet_errors(&info, planes.buf, values.buf);
         Py_END_ALLOW_THREADS;
         result = status == FL_OK ? info_bytes(&info) : raise_status(status, "error table");
     }
+    if (values.obj) PyBuffer_Release(&values);
     PyBuffer_Release(&planes);
     return result;
 }
@@ -336,13 +365,13 @@ static int tile_fits(const fl_info *info, size_t index, Py_ssize_t bytes) {
 
 static PyObject *synthesize(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *info_object, *tiles, *samples_object, *result = NULL;
+    PyObject *info_object, *tiles, *values_object, *samples_object, *result = NULL;
     unsigned level, x, y, width, height;
     Py_ssize_t offset, stride[3];
     fl_info info;
-    Py_buffer samples;
-    if (!PyArg_ParseTuple(args, "OIIIIIOOnnnn", &info_object, &level, &x, &y, &width, &height, &tiles, &samples_object,
-                          &offset, &stride[0], &stride[1], &stride[2]) ||
+    Py_buffer samples, values;
+    if (!PyArg_ParseTuple(args, "OIIIIIOOOnnnn", &info_object, &level, &x, &y, &width, &height, &tiles, &values_object,
+                          &samples_object, &offset, &stride[0], &stride[1], &stride[2]) ||
         get_info(info_object, &info) < 0)
         return NULL;
     if (level > info.levels || width < 1 || height < 1 || width > info.width || height > info.height)
@@ -350,7 +379,11 @@ static PyObject *synthesize(PyObject *self, PyObject *args) {
     size_t count = (size_t)info.tiles * info.components;
     if (PySequence_Size(tiles) != (Py_ssize_t)count)
         return PyErr_Format(PyExc_ValueError, "tiles: %zu expected, one a tile and component", count);
-    if (get_buffer(samples_object, &samples, 1) < 0) return NULL;
+    if (get_values(values_object, &info, &values) < 0) return NULL;
+    if (get_buffer(samples_object, &samples, 1) < 0) {
+        if (values.obj) PyBuffer_Release(&values);
+        return NULL;
+    }
     const int32_t **pointer = PyMem_Calloc(count, sizeof *pointer);
     Py_buffer *views = PyMem_Calloc(count, sizeof *views);
     size_t taken = 0, reached[3] = {info.components, height, width}, sample = info.bits > 8 ? 2 : 1;
@@ -383,8 +416,8 @@ static PyObject *synthesize(PyObject *self, PyObject *args) {
             void *first = (char *)samples.buf + (size_t)offset * sample;
             fl_status status;
             Py_BEGIN_ALLOW_THREADS;
-            status = fl_wavelet_region(&info, level, x, y, width, height, pointer, first, stride[0], stride[1],
-                                       stride[2], workspace);
+            status = fl_wavelet_region(&info, level, x, y, width, height, pointer, values.buf, first, stride[0],
+                                       stride[1], stride[2], workspace);
             Py_END_ALLOW_THREADS;
             PyMem_Free(workspace);
             result = status == FL_OK ? Py_NewRef(Py_None) : raise_status(status, "region");
@@ -395,6 +428,7 @@ static PyObject *synthesize(PyObject *self, PyObject *args) {
     while (taken > 0) PyBuffer_Release(&views[--taken]);
     PyMem_Free(views);
     PyMem_Free(pointer);
+    if (values.obj) PyBuffer_Release(&values);
     PyBuffer_Release(&samples);
     return result;
 }

@@ -7,17 +7,19 @@ from typing import Any
 # InsufficientData, FL_CORRUPT CorruptData, FL_INVALID InvalidArgument, FL_UNSUPPORTED UnsupportedFormat, each from
 # firstlight.codecs.errors. The GIL is released while kernels run.
 
-def parse_head(data: Any) -> tuple[bytes, bytes]:
-    """(raw fl_info, raw uint32 offsets[segments + 1]) of a shard whose first bytes are `data`."""
+def parse_head(data: Any) -> tuple[bytes, bytes, bytes]:
+    """(raw fl_info, raw uint32 offsets[segments + 1], raw uint16 value table) of a shard that begins with `data`."""
 
 def head_size(data: Any) -> int:
     """Bytes of the head that starts with `data` (12 bytes are enough to tell); 0 when it can't be told yet."""
 
-def plan_head(width: int, height: int, components: int, bits: int, is_signed: bool, colour: int) -> bytes:
+def plan_head(
+    width: int, height: int, components: int, bits: int, is_signed: bool, colour: int, transform: int, values: int
+) -> bytes:
     """Raw fl_info with the encoder's defaults (cuts and errors zero)."""
 
-def write_head(info: Any, lengths: Any) -> bytes:
-    """A head from raw fl_info and uint32 lengths[segments]."""
+def write_head(info: Any, values: Any, lengths: Any) -> bytes:
+    """A head from raw fl_info, its uint16 value table (None where there is none) and uint32 lengths[segments]."""
 
 def crc32c(data: Any) -> int: ...
 def set_cuts(info: Any, cuts: bytes) -> bytes:
@@ -26,8 +28,8 @@ def set_cuts(info: Any, cuts: bytes) -> bytes:
 def forward(info: Any, samples: Any, stride_c: int, stride_y: int, stride_x: int, planes: Any) -> None:
     """Colour and wavelet transform of a whole shard; strides in samples; planes: int32 (c, height, width), written."""
 
-def level_errors(info: Any, planes: Any) -> bytes:
-    """Raw fl_info with the error table set from its cuts and the transformed planes."""
+def level_errors(info: Any, planes: Any, values: Any) -> bytes:
+    """Raw fl_info with the error table set from its cuts, the transformed planes and the value table, if any."""
 
 def encode_tile(info: Any, component: int, level: int, tile_x: int, tile_y: int, planes: Any) -> tuple[bytes, ...]:
     """The tile's segments, one a layer."""
@@ -48,6 +50,7 @@ def synthesize(
     width: int,
     height: int,
     tiles: Sequence[Any],
+    values: Any,
     samples: Any,
     offset: int,
     stride_c: int,

@@ -17,12 +17,13 @@ Region = tuple[int, int, int, int]
 """(y, x, height, width) in samples of the level that is asked for."""
 
 CODEC_NAMES = {0: "wavelet"}
-COLOUR_NAMES = {0: "none", 1: "rct"}
+COLOUR_NAMES = {0: "none", 1: "rct", 2: "ycocg-r"}
+TRANSFORM_NAMES = {0: "5/3", 1: "9/7-m", 2: "s-haar"}
 
 # fl_info and fl_level of kernels/firstlight.h, as words of 32 bits.
 _MAX_LEVELS = 12
 _MAX_LAYERS = 4
-_HEADER_WORDS = 14
+_HEADER_WORDS = 17
 _LEVEL_WORDS = 8 + _MAX_LAYERS + 1
 
 
@@ -95,7 +96,7 @@ class Index:
     Attributes
     ----------
     version : int
-    codec, colour : str
+    codec, colour, transform : str
     width, height, components : int
         Of level 0.
     dtype : numpy.dtype
@@ -108,8 +109,8 @@ class Index:
         Bytes of the head, and of the whole shard.
     offsets : ndarray of uint32, (segments + 1,)
         Segment s is bytes [offsets[s], offsets[s + 1]) of the shard.
-    raw : bytes
-        The kernels' own form of all this (fl_info).
+    raw, values : bytes
+        The kernels' own form of all this: fl_info, and the value table (uint16; empty where there is none).
     """
 
     __slots__ = (
@@ -126,25 +127,29 @@ class Index:
         "raw",
         "segments",
         "size",
+        "transform",
+        "values",
         "version",
         "width",
     )
 
-    def __init__(self, raw: bytes, offsets: NDArray[np.uint32]) -> None:
+    def __init__(self, raw: bytes, offsets: NDArray[np.uint32], values: bytes = b"") -> None:
         words: list[int] = np.frombuffer(raw, np.uint32).tolist()
         self.raw = raw
         self.version, codec, self.head_size, self.width, self.height, self.components = words[:6]
-        self.bits, is_signed, colour, levels, self.margin, _, self.segments, _ = words[6:_HEADER_WORDS]
+        self.bits, is_signed, colour, levels, self.margin, _, self.segments, _, transform, _, _ = words[6:_HEADER_WORDS]
         if codec not in CODEC_NAMES:
             raise UnsupportedFormat(f"shard head: codec number {codec}, this build has {CODEC_NAMES}")
         self.codec = CODEC_NAMES[codec]
         self.colour = COLOUR_NAMES[colour]
+        self.transform = TRANSFORM_NAMES[transform]
         self.dtype = np.dtype(f"{'i' if is_signed else 'u'}{1 if self.bits <= 8 else 2}")
         self.levels = tuple(
             _level(words[_HEADER_WORDS + j * _LEVEL_WORDS : _HEADER_WORDS + (j + 1) * _LEVEL_WORDS])
             for j in range(levels + 1)
         )
         self.offsets = offsets
+        self.values = values
         self.size = int(offsets[-1])
 
     @classmethod
@@ -162,8 +167,8 @@ class Index:
             `data` ends inside the head; `head_size` tells how long that is.
         CorruptData, UnsupportedFormat
         """
-        raw, offsets = _native.parse_head(data)
-        return cls(raw, np.frombuffer(offsets, np.uint32))
+        raw, offsets, values = _native.parse_head(data)
+        return cls(raw, np.frombuffer(offsets, np.uint32), values)
 
     def __repr__(self) -> str:
         return (

@@ -38,10 +38,13 @@ class SegmentCodec(Protocol):
         samples: NDArray[Any],
         *,
         colour: str | None,
+        transform: str | None,
         contrast: tuple[float, float] | None,
         threads: int | None,
-    ) -> tuple[bytes, list[bytes]]:
-        """(raw fl_info, all segments in their order) of `samples`, (components, height, width) in native byte order.
+    ) -> tuple[bytes, NDArray[np.uint16] | None, list[bytes]]:
+        """(raw fl_info, value table if there is one, all segments in their order) of `samples`.
+
+        They are (components, height, width), in native byte order.
 
         Raises InvalidArgument for a dtype, or an option, that the codec does not take.
         """
@@ -73,6 +76,7 @@ def encode(
     *,
     threads: int | None = None,
     colour: str | None = None,
+    transform: str | None = None,
     contrast: tuple[float, float] | None = None,
 ) -> bytes:
     """Encode a picture losslessly as a shard.
@@ -85,8 +89,10 @@ def encode(
         Name of the segment codec.
     threads : int, optional
         Default: one per processor.
-    colour : {"rct", "none"}, optional
-        Colour transform; default "rct" for three components, which needs them.
+    colour : {"none", "rct", "ycocg-r"}, optional
+        Colour transform of three components; default: what an estimate says is smallest.
+    transform : {"5/3", "9/7-m", "s-haar"}, optional
+        Wavelet transform; default: what an estimate says is smallest.
     contrast : (float, float), optional
         The sample values between which the picture is worth looking at; decides what the first layers leave out.
         Default: the 0.1 and 99.9 percentiles of the samples.
@@ -99,7 +105,9 @@ def encode(
     array = np.asarray(samples)
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
         raise InvalidArgument(f"samples of shape {array.shape}: expected (height, width) or (height, width, 3)")
-    return encode_planes(array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0), codec, threads, colour, contrast)
+    return encode_planes(
+        array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0), codec, threads, colour, transform, contrast
+    )
 
 
 def encode_planes(
@@ -107,6 +115,7 @@ def encode_planes(
     codec: str = "wavelet",
     threads: int | None = None,
     colour: str | None = None,
+    transform: str | None = None,
     contrast: tuple[float, float] | None = None,
 ) -> bytes:
     """As `encode`, for samples of shape (components, height, width)."""
@@ -114,9 +123,11 @@ def encode_planes(
         raise InvalidArgument(f"codec {codec!r}: expected one of {list(CODECS)}")
     if not planes.dtype.isnative:
         planes = planes.astype(planes.dtype.newbyteorder("="))
-    info, segments = CODECS[codec].encode(planes, colour=colour, contrast=contrast, threads=threads)
+    info, values, segments = CODECS[codec].encode(
+        planes, colour=colour, transform=transform, contrast=contrast, threads=threads
+    )
     lengths = np.fromiter(map(len, segments), np.uint32, len(segments))
-    return b"".join([_native.write_head(info, lengths), *segments])
+    return b"".join([_native.write_head(info, values, lengths), *segments])
 
 
 def decode(

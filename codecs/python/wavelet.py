@@ -1,4 +1,4 @@
-"""The `wavelet` segment codec (SPEC 3): reversible 5/3 transform, bit-planes in three layers, for 8/16-bit integers.
+"""The `wavelet` segment codec (SPEC 3): reversible transforms, bit-planes in three layers, for 8/16-bit integers.
 
 This file owns the encoder's choices, which no decoder needs to know: how many bits, and where the layers are cut.
 """
@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
+from .choose import choose
 from .errors import InvalidArgument
-from .index import COLOUR_NAMES, Index, Region
+from .index import COLOUR_NAMES, TRANSFORM_NAMES, Index, Region
+from .packing import pack
 from .threads import spread
 
 Samples = NDArray[np.uint8 | np.int8 | np.uint16 | np.int16]
@@ -22,9 +24,13 @@ DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16"))
 # layer 0 gives 30 to 33 dB for 0.9 bits a pixel, layers 0 and 1 40 to 41 dB for 3 (of 9 to 10 for all).
 STEPS = (1 / 8, 1 / 32)
 
-# L2 norms of the 5/3 synthesis basis of HL and LH, for details of level 0, 1, ...; they double from there on.
+# L2 norms of the synthesis basis of HL and LH, for details of level 0, 1, ...; they double from there on.
 # An error of one quantiser step in a coefficient weighs that much in the picture. (Taubman & Marcellin, JPEG2000, 2002)
-_NORMS = (1.04, 1.59, 2.92, 5.70, 11.3)
+_NORMS = {
+    "5/3": (1.04, 1.59, 2.92, 5.70, 11.3),
+    "9/7-m": (1.05, 1.77, 3.47, 6.93, 13.9),
+    "s-haar": (1.0, 2.0, 4.0, 8.0, 16.0),
+}
 
 # The contrast range is never taken to be narrower than this many values: below it nothing is gained by layers.
 _LEAST_RANGE = 8.0
@@ -39,24 +45,37 @@ class WaveletCodec:
     name = "wavelet"
 
     def encode(
-        self, samples: Samples, *, colour: str | None, contrast: tuple[float, float] | None, threads: int | None
-    ) -> tuple[bytes, list[bytes]]:
+        self,
+        samples: Samples,
+        *,
+        colour: str | None,
+        transform: str | None,
+        contrast: tuple[float, float] | None,
+        threads: int | None,
+    ) -> tuple[bytes, NDArray[np.uint16] | None, list[bytes]]:
         components, height, width = samples.shape
         if samples.dtype not in DTYPES:
             raise InvalidArgument(f"dtype {samples.dtype}: the wavelet codec takes {', '.join(map(str, DTYPES))}")
-        colour = colour or ("rct" if components == 3 else "none")
-        code = next((code for code, name in COLOUR_NAMES.items() if name == colour), None)
-        if code is None:
-            raise InvalidArgument(f"colour {colour!r}: expected one of {list(COLOUR_NAMES.values())}")
-        info = _native.plan_head(width, height, components, _bits(samples), samples.dtype.kind == "i", code)
+        colours = [_code(COLOUR_NAMES, "colour", colour)] if colour else list(COLOUR_NAMES)
+        if components < 3:
+            if colour not in (None, "none"):
+                raise InvalidArgument(f"colour {colour!r}: needs 3 components, {components} given")
+            colours = [0]
+        transforms = [_code(TRANSFORM_NAMES, "transform", transform)] if transform else list(TRANSFORM_NAMES)
+        bits, signed = _bits(samples), samples.dtype.kind == "i"
+        contrast = contrast or _contrast(samples)
+        values, samples, contrast = pack(samples, contrast)
+        count = 0 if values is None else len(values)
+        code, kind = choose(samples, bits, signed, count, colours, transforms)
+        info = _native.plan_head(width, height, components, bits, signed, code, kind, count)
         index = _plan(info)
         # The kernel reads forwards from the first sample.
         found = _strided(samples) if min(samples.strides) >= 0 else None
         owner, offset, strides = found or _contiguous(np.ascontiguousarray(samples))
         planes = np.empty((components, height, width), np.int32)
         _native.forward(info, owner[offset:], strides[0], strides[1], strides[2], planes)
-        info = _native.set_cuts(info, _cuts(index, contrast or _contrast(samples)))
-        info = _native.level_errors(info, planes)
+        info = _native.set_cuts(info, _cuts(index, contrast))
+        info = _native.level_errors(info, planes, values)
 
         tiles = [
             (component, level, tile_x, tile_y)
@@ -71,7 +90,7 @@ class WaveletCodec:
         ):
             for layer, segment in enumerate(layers):
                 segments[index.segment(level, layer, tile_y, tile_x, component)] = segment
-        return info, segments
+        return info, values, segments
 
     def decode_tile(
         self, index: Index, component: int, level: int, tile_y: int, tile_x: int, segments: Sequence[memoryview]
@@ -86,9 +105,16 @@ class WaveletCodec:
         y, x, height, width = region
         found = _strided(out)
         owner, offset, strides = found or _contiguous(np.empty(out.shape, out.dtype))
-        _native.synthesize(index.raw, level, x, y, width, height, tiles, owner, offset, *strides)
+        _native.synthesize(index.raw, level, x, y, width, height, tiles, index.values, owner, offset, *strides)
         if not found:
             out[...] = owner.reshape(out.shape)
+
+
+def _code(names: dict[int, str], what: str, name: str) -> int:
+    for code, known in names.items():
+        if known == name:
+            return code
+    raise InvalidArgument(f"{what} {name!r}: expected one of {list(names.values())}")
 
 
 def _bits(samples: Samples) -> int:
@@ -109,13 +135,13 @@ def _cuts(index: Index, contrast: tuple[float, float]) -> bytes:
     """Lowest bit-plane in each layer of every component and level of details: uint8, components x levels x layers.
 
     A layer's quantiser step is weighed by how much a level's coefficients weigh in the picture, so that all levels of
-    a layer end up with about the same error. Chroma may be coarser by a plane: eyes, and RCT's inverse, forgive it.
+    a layer end up with about the same error. Chroma may be coarser by a plane: eyes, and the inverse, forgive it.
     """
-    width = max(contrast[1] - contrast[0], _LEAST_RANGE)
+    width, norms = max(contrast[1] - contrast[0], _LEAST_RANGE), _NORMS[index.transform]
     cuts = np.zeros((index.components, len(index.levels) - 1, len(STEPS) + 1), np.uint8)
     for (component, level, layer), _ in np.ndenumerate(cuts[:, :, : len(STEPS)]):
-        norm = _NORMS[level] if level < len(_NORMS) else _NORMS[-1] * 2 ** (level - len(_NORMS) + 1)
-        coarser = 1 if index.colour == "rct" and component > 0 else 0
+        norm = norms[level] if level < len(norms) else norms[-1] * 2 ** (level - len(norms) + 1)
+        coarser = 1 if index.colour != "none" and component in (1, 2) else 0
         cuts[component, level, layer] = max(floor(log2(width * STEPS[layer] / norm)) + coarser, 0)
     return cuts.tobytes()
 

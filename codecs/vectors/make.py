@@ -4,7 +4,7 @@ A version's vectors are frozen when that version is released: later encoders may
 must go on reading these. The script therefore refuses to overwrite a file; while a version is still being drafted,
 delete its folder first.
 
-v0/<name>.fls holds a shard, v0/<name>.npy the samples that went in, and v0/cases.json what decoding gives:
+v1/<name>.fls holds a shard, v1/<name>.npy the samples that went in, and v1/cases.json what decoding gives:
 [{"shard", "bytes" (length of the prefix), "level", "region" ([y, x, height, width] or null), "shape", "dtype", "bound",
 "sha256"}]; sha256 of the samples in C order (components last), little-endian; "bound" of the error, in sample units.
 A case without "sha256" must say InsufficientData.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from firstlight import codecs
 
-VERSION = 0
+VERSION = 1
 
 
 def samples() -> dict[str, NDArray[Any]]:
@@ -56,7 +56,21 @@ def samples() -> dict[str, NDArray[Any]]:
         "zero": np.zeros((65, 64), np.int16),
         "rgb": np.stack([rgb, 255 - rgb // 2, np.roll(rgb, 5, axis=1) // 3 + 90], axis=2).astype(np.uint8),
         "tiles_u8": scene(300, 520, "uint8"),
+        "nine_seven_u16": scene(150, 201, "uint16"),
+        "nine_seven_rgb": np.stack([rgb, np.roll(rgb, 3, axis=0), 255 - rgb], axis=2),
+        "s_haar_i8": scene(75, 133, "int8"),
+        "ycocg_r": np.stack([rgb, rgb // 2 + 60, np.roll(rgb, 2, axis=0)], axis=2),
+        "equal_gaps_i16": (scene(120, 150, "uint8").astype(np.int16) // 2 - 40) * 16,
     }
+
+
+# How those are encoded of which the encoder's own choice would not do.
+OPTIONS: dict[str, dict[str, str]] = {
+    "nine_seven_u16": {"transform": "9/7-m"},
+    "nine_seven_rgb": {"transform": "9/7-m", "colour": "rct"},
+    "s_haar_i8": {"transform": "s-haar"},
+    "ycocg_r": {"transform": "5/3", "colour": "ycocg-r"},
+}
 
 
 def cases(name: str, shard: bytes) -> list[dict[str, Any]]:
@@ -94,7 +108,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     every = []
     for name, picture in samples().items():
-        shard = codecs.encode(picture)
+        shard = codecs.encode(picture, **OPTIONS.get(name, {}))  # type: ignore[arg-type]
         for path, data in ((folder / f"{name}.fls", shard), (folder / f"{name}.npy", None)):
             if path.exists():
                 sys.exit(f"{path}: exists, and conformance vectors are frozen")

@@ -38,7 +38,7 @@ function parse(at, size) {
   const info = alloc(kernels.fl_info_size())
   check(kernels.fl_head_parse(at, size, info), 'head')
   const names = ['version', 'codec', 'headSize', 'width', 'height', 'components', 'bits', 'signed', 'colour', 'levels',
-    'margin', 'tiles', 'segments', 'lengthsOffset']
+    'margin', 'tiles', 'segments', 'lengthsOffset', 'transform', 'values', 'valuesOffset']
   const head = { info }
   names.forEach((name, i) => (head[name] = words(info, names.length)[i]))
   const levelNames = ['width', 'height', 'tileLog2', 'tilesX', 'tilesY', 'layers', 'firstTile', 'firstSegment']
@@ -47,6 +47,8 @@ function parse(at, size) {
     const from = words(info + 4 * (names.length + k * stride), stride)
     return Object.fromEntries(levelNames.map((name, i) => [name, from[i]]))
   })
+  head.table = alloc(2 * head.values)
+  check(kernels.fl_head_values(at, size, info, head.table), 'values')
   const offsets = alloc(4 * (head.segments + 1))
   check(kernels.fl_head_offsets(at, size, info, offsets), 'offsets')
   head.offsets = words(offsets, head.segments + 1).slice()
@@ -90,7 +92,7 @@ function decode(shard, k, region) {
   const size = height * width * components * (head.bits <= 8 ? 1 : 2)
   const samples = alloc(size)
   const workspace = alloc(kernels.fl_wavelet_region_workspace(info, k, width, height))
-  check(kernels.fl_wavelet_region(info, k, x, y, width, height, tiles, samples, 1, width * components, components, workspace), 'region')
+  check(kernels.fl_wavelet_region(info, k, x, y, width, height, tiles, head.table, samples, 1, width * components, components, workspace), 'region')
   return bytes(samples, size)
 }
 

@@ -79,7 +79,7 @@ def make_index(description: JSON) -> Index:
         for _ in range(tiles_y * tiles_x * level["layers"] * description["components"]):
             lengths.append(segment_length(rule["seed"], rule["spread"][j], len(lengths), j == base))
     head = [0, 0, description["head_size"], width, height, description["components"], 16, 0, 0, base]
-    head += [description["margin"], first_tile, len(lengths), 0]
+    head += [description["margin"], first_tile, len(lengths), 0, 0, 0, 0]
     words = head + [word for j in range(base + 1) for word in tables[j]]
     offsets = np.cumsum([description["head_size"], *lengths]).astype(np.uint32)
     return Index(np.array(words, np.uint32).tobytes(), offsets)

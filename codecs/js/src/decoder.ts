@@ -175,6 +175,8 @@ export class ShardDecoder {
     try {
       const info = allocate(index.raw.length);
       kernels.bytes(info, index.raw.length).set(index.raw);
+      const values = index.values.length === 0 ? 0 : allocate(index.values.length);
+      if (values) kernels.bytes(values, index.values.length).set(index.values);
       const last = index.levels[0]!;
       const tiles = last.firstTile + last.tilesX * last.tilesY;
       const pointers = allocate(tiles * index.components * 4);
@@ -209,6 +211,7 @@ export class ShardDecoder {
           width,
           height,
           pointers,
+          values,
           samples,
           1,
           width * components,

@@ -50,12 +50,15 @@ export interface ShardIndexFields {
   components: number;
   dtype: Dtype;
   colour: string;
+  transform: string;
   levels: readonly Level[];
   margin: number;
   headSize: number;
   offsets: Uint32Array;
   /** The kernels' fl_info, byte for byte; empty when the index was made without a kernel. */
   raw: Uint8Array;
+  /** The kernels' value table; empty where the shard has none. */
+  values: Uint8Array;
 }
 
 export class ShardIndex {
@@ -67,6 +70,7 @@ export class ShardIndex {
   readonly components: number;
   readonly dtype: Dtype;
   readonly colour: string;
+  readonly transform: string;
   /** levels[0] is full resolution, the last one the coarsest. */
   readonly levels: readonly Level[];
   readonly margin: number;
@@ -74,6 +78,7 @@ export class ShardIndex {
   /** Segment s is the bytes [offsets[s], offsets[s + 1]) of the shard. */
   readonly offsets: Uint32Array;
   readonly raw: Uint8Array;
+  readonly values: Uint8Array;
 
   constructor(fields: ShardIndexFields) {
     this.version = fields.version;
@@ -83,11 +88,13 @@ export class ShardIndex {
     this.components = fields.components;
     this.dtype = fields.dtype;
     this.colour = fields.colour;
+    this.transform = fields.transform;
     this.levels = fields.levels;
     this.margin = fields.margin;
     this.headSize = fields.headSize;
     this.offsets = fields.offsets;
     this.raw = fields.raw;
+    this.values = fields.values;
   }
 
   /** Bytes of the whole shard. */

@@ -9,6 +9,7 @@ interface Exports extends WebAssembly.Exports {
   fl_info_size(): number;
   fl_head_parse(data: number, size: number, info: number): number;
   fl_head_offsets(data: number, size: number, info: number, offsets: number): number;
+  fl_head_values(data: number, size: number, info: number, values: number): number;
   fl_wavelet_tile_size(info: number, level: number, tileX: number, tileY: number): number;
   fl_wavelet_tile_scratch(info: number): number;
   fl_wavelet_tile_decode(
@@ -32,6 +33,7 @@ interface Exports extends WebAssembly.Exports {
     width: number,
     height: number,
     tiles: number,
+    values: number,
     samples: number,
     strideC: number,
     strideY: number,
@@ -44,11 +46,12 @@ interface Exports extends WebAssembly.Exports {
 const MAX_LEVELS = 12;
 const MAX_LAYERS = 4;
 const MAX_COMPONENTS = 4;
-const LEVEL_AT = 14;
+const LEVEL_AT = 17;
 const LEVEL_WORDS = 8 + MAX_LAYERS + 1;
 const INFO_WORDS = LEVEL_AT + (MAX_LEVELS + 1) * LEVEL_WORDS + MAX_COMPONENTS * (MAX_LEVELS + 1) * MAX_LAYERS;
 const CODECS = ["wavelet"];
-const COLOURS = ["none", "rct"];
+const COLOURS = ["none", "rct", "ycocg-r"];
+const TRANSFORMS = ["5/3", "9/7-m", "s-haar"];
 const OK = 0;
 const INSUFFICIENT = 1;
 const UNSUPPORTED = 4;
@@ -69,6 +72,19 @@ export class Kernels {
   /** The memory as 32-bit words; valid until the next allocation. */
   words(at: number, length: number): Uint32Array {
     return new Uint32Array(this.exports.memory.buffer, at, length);
+  }
+
+  /** The value table of a head that is in memory: 16 bits each, little-endian. */
+  private parseValues(input: number, length: number, info: number): Uint8Array {
+    const size = this.words(info, INFO_WORDS)[15]! * 2;
+    if (size === 0) return new Uint8Array(0);
+    const at = this.arena.allocate(size);
+    try {
+      check(this.exports.fl_head_values(input, length, info, at), () => "head of the shard: its value table");
+      return this.bytes(at, size).slice();
+    } finally {
+      this.arena.release(at, size);
+    }
   }
 
   /**
@@ -104,7 +120,11 @@ export class Kernels {
         this.exports.fl_head_offsets(input, data.length, info, offsetsAt),
         () => `head of the shard: the lengths of its ${segments} segments are not readable`,
       );
-      return makeIndex(this.words(info, INFO_WORDS).slice(), this.words(offsetsAt, segments + 1).slice());
+      return makeIndex(
+        this.words(info, INFO_WORDS).slice(),
+        this.words(offsetsAt, segments + 1).slice(),
+        this.parseValues(input, data.length, info),
+      );
     } finally {
       this.arena.release(info, infoBytes);
       this.arena.release(input, Math.max(1, data.length));
@@ -113,7 +133,7 @@ export class Kernels {
   }
 }
 
-function makeIndex(info: Uint32Array, offsets: Uint32Array): ShardIndex {
+function makeIndex(info: Uint32Array, offsets: Uint32Array, values: Uint8Array): ShardIndex {
   const levels: Level[] = [];
   for (let k = 0; k <= info[9]!; k++) {
     const [width, height, tileLog2, tilesX, tilesY, layers, firstTile, firstSegment, ...errors] = info.subarray(
@@ -142,10 +162,12 @@ function makeIndex(info: Uint32Array, offsets: Uint32Array): ShardIndex {
     components: info[5]!,
     dtype,
     colour: COLOURS[info[8]!] ?? `colour ${info[8]}`,
+    transform: TRANSFORMS[info[14]!] ?? `transform ${info[14]}`,
     margin: info[10]!,
     levels,
     offsets,
     raw: new Uint8Array(info.buffer),
+    values,
   });
 }
 

@@ -73,7 +73,7 @@ describe.each(versions.map((entry) => entry.name))("vectors %s", (version) => {
 });
 
 describe("one shard", () => {
-  const data = readFileSync(join(VECTORS, "v0", "rgb.fls"));
+  const data = readFileSync(join(VECTORS, "v1", "rgb.fls"));
 
   it("refines to the same picture in any order of arrival", () => {
     const index = kernels.parseHead(data);

@@ -24,11 +24,13 @@ function shard(lengths: (segment: number) => number): ShardIndex {
     components: 1,
     dtype: "uint8",
     colour: "none",
+    transform: "5/3",
     levels: [level(64, 2, 2, 1, [50, 20, 0]), level(32, 1, 1, 0, [100, 0])],
     margin: 2,
     headSize: 0,
     offsets,
     raw: new Uint8Array(0),
+    values: new Uint8Array(0),
   });
 }
 

@@ -102,11 +102,13 @@ function makeIndex(description: IndexCase): ShardIndex {
     components: description.components,
     dtype: "uint16",
     colour: "none",
+    transform: "5/3",
     levels,
     margin: description.margin,
     headSize: description.head_size,
     offsets: Uint32Array.from(offsets),
     raw: new Uint8Array(0),
+    values: new Uint8Array(0),
   });
 }
 

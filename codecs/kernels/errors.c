@@ -1,0 +1,100 @@
+/* Error bounds: what the coefficients that a reader leaves out may do to samples (SPEC 2.4; 3.8 has the proofs). */
+#include "internal.h"
+
+static uint32_t largest(const int32_t *plane, size_t stride, uint32_t x0, uint32_t x1, uint32_t y0, uint32_t y1) {
+    int32_t most = 0;
+    for (uint32_t y = y0; y < y1; y++)
+        for (uint32_t x = x0; x < x1; x++) {
+            int32_t v = plane[(size_t)y * stride + x];
+            v = v < 0 ? -v : v;
+            most = v > most ? v : most;
+        }
+    return (uint32_t)most;
+}
+
+static uint32_t half_up(uint32_t n) { return (n + 1u) >> 1; }
+
+/* One direction of the inverse, worst sample: low coefficients off by at most `low`, high ones by at most `high`.
+ * In sixteenths: an odd sample of the 5/3 is off by low + high and 3/4 + 1/2 of rounding, of the 9/7-M by 5/4 low +
+ * high and 5/4 x 3/4 + 15/16; the roundings of details need details that are off. */
+static uint32_t joined(uint32_t transform, uint32_t low, uint32_t high) {
+    if (transform == FL_TRANSFORM_HAAR) return low + half_up(high);
+    if (transform == FL_TRANSFORM_53) return low + high + (high > 0 ? 1u : 0u);
+    uint32_t rounding = (low > 0 || high > 0 ? 15u : 0u) + (high > 0 ? 15u : 0u);
+    return (20u * low + 16u * high + rounding) >> 4;
+}
+
+/* Bound on what errors of at most hl, lh, hh of the bands of level k, all else being exact or equally wrong, add to any
+ * sample of level k or finer. */
+static uint32_t spread(uint32_t transform, uint32_t k, uint32_t hl, uint32_t lh, uint32_t hh) {
+    uint32_t error = joined(transform, joined(transform, 0, hl), joined(transform, lh, hh)), most = error;
+    if (transform != FL_TRANSFORM_97M || error == 0) return most; /* an error of the LL band stays what it is */
+    /* 9/7-M: m more levels amplify by at most A(m) = 1.5654, and each adds 15/16 x (1 + 5/4) of rounding, which those
+     * after it amplify. Alternatively level by level, in whole numbers. The better of the two, in 1/65536. */
+    uint64_t roundings = 0;
+    uint32_t whole = error;
+    for (uint32_t m = 1; m <= k; m++) {
+        roundings += m == 1 ? 138240u : 216401u; /* 15/16 x 9/4, and 1.5654 of that */
+        whole = joined(transform, joined(transform, whole, 0), 0);
+        uint64_t linear = (uint64_t)error * 102591u + roundings; /* 1.5654 */
+        whole = fl_min(whole, (uint32_t)(linear >> 16));
+        most = fl_max(most, whole);
+    }
+    return most;
+}
+
+/* Inverse colour transforms of errors of at most error[c], worst component. RCT: G = Y - floor((U + V) / 4); R = V + G
+ * is off by Y + 3/4 V + 1/4 U, and less than 1 for rounding. YCoCg-R: R, G and B are Y -+ Cg/2 -+ Co/2, each half
+ * rounded. */
+static uint32_t colour_bound(const fl_info *info, const uint32_t *error) {
+    uint32_t bound = 0, first = 0;
+    if (info->colour == FL_COLOUR_RCT) {
+        uint32_t more = fl_max(error[1], error[2]), less = fl_min(error[1], error[2]);
+        bound = error[0] + ((3u * more + less + 3u) >> 2);
+        first = 3;
+    } else if (info->colour == FL_COLOUR_YCOCG_R) {
+        bound = error[0] + half_up(error[1]) + half_up(error[2]);
+        first = 3;
+    }
+    for (uint32_t c = first; c < info->components; c++) bound = fl_max(bound, error[c]);
+    return bound;
+}
+
+/* The most that samples differ by whose places in the value table differ by at most `steps`. */
+static uint32_t apart(const fl_info *info, const uint16_t *values, uint32_t steps) {
+    uint32_t most = 0, last = info->values - 1u;
+    for (uint32_t i = 0; i <= last; i++) {
+        uint32_t to = steps < last - i ? i + steps : last;
+        most = fl_max(most, (uint16_t)(values[to] - values[i]));
+    }
+    return most;
+}
+
+fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const uint16_t *values) {
+    if (info->values > 0 && !values) return FL_INVALID;
+    size_t width = info->width, plane_size = width * info->height;
+    for (uint32_t k = 0; k <= info->levels; k++) {
+        fl_level *level = &info->level[k];
+        int is_base = k == info->levels;
+        uint32_t low_x = is_base ? 0 : fl_low(level->width), low_y = is_base ? 0 : fl_low(level->height);
+        uint32_t most[FL_MAX_COMPONENTS][3];
+        for (uint32_t c = 0; c < info->components; c++) {
+            const int32_t *plane = planes + c * plane_size;
+            most[c][0] = largest(plane, width, low_x, level->width, 0, low_y);
+            most[c][1] = largest(plane, width, 0, low_x, low_y, level->height);
+            most[c][2] = largest(plane, width, low_x, level->width, low_y, level->height);
+        }
+        for (uint32_t n = 0; n <= level->layers; n++) {
+            uint32_t error[FL_MAX_COMPONENTS];
+            for (uint32_t c = 0; c < info->components; c++) {
+                uint32_t cut = n == 0 ? FL_MAX_PLANES : is_base ? 0 : info->cut[c][k][n - 1u], left[3];
+                for (uint32_t b = 0; b < 3u; b++) left[b] = fl_min(most[c][b], (1u << cut) - 1u);
+                error[c] = is_base ? left[2] : spread(info->transform, k, left[0], left[1], left[2]);
+            }
+            /* No two samples differ by more than their range; a sum with that in it promises no less. */
+            uint32_t bound = fl_min(colour_bound(info, error), (1u << info->bits) - 1u);
+            level->error[n] = info->values > 0 ? apart(info, values, bound) : bound;
+        }
+    }
+    return FL_OK;
+}
