@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn, TypeAlias
 
 from firstlight import geometry
+from firstlight.codecs.index import FORMAT_VERSION
 from firstlight.errors import FirstlightError
 from firstlight.geometry import Region
 
@@ -30,7 +31,6 @@ AXIS_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "spa
 DTYPES = ("uint8", "int8", "uint16", "int16")
 DTYPE_LIMITS = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
 CODEC = "firstlight_shard"
-VERSION = 0
 OME_VERSION = "0.5"
 DEFAULT_HEAD_BYTES = 65536
 METADATA_KEY = "zarr.json"
@@ -321,7 +321,7 @@ class ImageLayout:
             "codecs": [
                 {
                     "name": CODEC,
-                    "configuration": {"version": VERSION, "codec": "wavelet", "head_bytes": a.head_bytes},
+                    "configuration": {"version": FORMAT_VERSION, "codec": "wavelet", "head_bytes": a.head_bytes},
                 }
             ],
             "attributes": {},
@@ -333,7 +333,7 @@ class ImageLayout:
 
     def to_json(self) -> JSON:
         """The root `zarr.json`, the metadata of all arrays inside."""
-        own: JSON = {"version": VERSION}
+        own: JSON = {"version": FORMAT_VERSION}
         if self.thumbnail is not None:
             own["thumbnail"] = self.thumbnail
         if self.source is not None:
@@ -547,7 +547,7 @@ def _parse(root: _Field) -> ImageLayout:
     own = attributes.get("firstlight")
     if own.value is None:
         own.refuse("the metadata of a firstlight image")
-    own.get("version").expect(VERSION)
+    own.get("version").expect(FORMAT_VERSION)
     ome = attributes.get("ome")
     ome.get("version").expect(OME_VERSION)
     multiscales = ome.get("multiscales").items()
@@ -633,7 +633,7 @@ def _parse_array(field: _Field, name: str, axes: tuple[str, ...]) -> tuple[Array
         field.get("codecs").refuse(f"only {CODEC}")
     codecs[0].get("name").expect(CODEC)
     configuration = codecs[0].get("configuration")
-    configuration.get("version").expect(VERSION)
+    configuration.get("version").expect(FORMAT_VERSION)
     shape, chunks = field.get("shape").integers(), grid.get("configuration").get("chunk_shape").integers()
     if len(shape) != len(axes):
         field.get("shape").refuse(f"{len(axes)} numbers")

@@ -16,6 +16,9 @@ from .errors import InvalidArgument, UnsupportedFormat
 Region = tuple[int, int, int, int]
 """(y, x, height, width) in samples of the level that is asked for."""
 
+FORMAT_VERSION = 1
+"""Of the shards that this build writes and reads (SPEC 2.1)."""
+
 CODEC_NAMES = {0: "wavelet"}
 COLOUR_NAMES = {0: "none", 1: "rct", 2: "ycocg-r"}
 TRANSFORM_NAMES = {0: "5/3", 1: "9/7-m", 2: "s-haar"}

@@ -16,12 +16,11 @@ from zarr.abc.store import RangeByteRequest
 
 from . import shard
 from .errors import CodecError, CorruptData, InsufficientData
-from .index import Index, Region, head_size
+from .index import FORMAT_VERSION, Index, Region, head_size
 from .select import choose_layers, merge_ranges, segments_for
 from .wavelet import DTYPES
 
 NAME = "firstlight_shard"
-VERSION = 0
 HEAD_BYTES = 65536
 
 # Bytes between two ranges that are cheaper to read than another request is.
@@ -53,15 +52,15 @@ class FirstlightShardCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin): 
     ...                   serializer=FirstlightShardCodec(), filters=None, compressors=None)
     """
 
-    version: int = VERSION
+    version: int = FORMAT_VERSION
     codec: str = "wavelet"
     head_bytes: int = HEAD_BYTES
 
     is_fixed_size = False
 
     def __post_init__(self) -> None:
-        if self.version != VERSION:
-            raise ValueError(f"{NAME}: version {self.version!r}, this build reads and writes version {VERSION}")
+        if self.version != FORMAT_VERSION:
+            raise ValueError(f"{NAME}: version {self.version!r}, this build reads and writes version {FORMAT_VERSION}")
         if self.codec not in shard.CODECS:
             raise ValueError(f"{NAME}: codec {self.codec!r}, expected one of {list(shard.CODECS)}")
         if not isinstance(self.head_bytes, int) or self.head_bytes < 1:

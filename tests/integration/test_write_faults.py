@@ -111,7 +111,7 @@ def test_a_target_that_appears_meanwhile_is_not_touched(tmp_path: Path) -> None:
     with ImageWriter(target) as writer:
         writer.put("0/c/0/0", SHARD)
         shutil.copytree(writer.path, target)
-        (target / "zarr.json").write_text('{"attributes": {"firstlight": {"version": 0}}}')
+        (target / "zarr.json").write_text('{"attributes": {"firstlight": {"version": 1}}}')
         before = snapshot(target)
         with pytest.raises(TargetError, match="exists already"):
             writer.finish(LAYOUT)

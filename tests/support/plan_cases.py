@@ -129,7 +129,7 @@ STACK_OBJECTS = {f"0/c/{t}/{c}/{z}/0/0": SMALL for t in range(2) for c in range(
 LAYOUT_ERRORS: list[tuple[str, list[str | int], JSON, str]] = [
     ("plain", ["zarr_format"], 2, "zarr_format"),
     ("plain", ["attributes", "firstlight"], None, "attributes.firstlight"),
-    ("plain", ["attributes", "firstlight", "version"], 1, "attributes.firstlight.version"),
+    ("plain", ["attributes", "firstlight", "version"], 0, "attributes.firstlight.version"),
     ("plain", ["attributes", "ome", "version"], "0.4", "attributes.ome.version"),
     ("plain", ["attributes", "ome", "multiscales"], [], "attributes.ome.multiscales"),
     ("cells", ["attributes", "ome", "multiscales", 0, "axes", 1, "name"], "q", "multiscales[0].axes[1].name"),
