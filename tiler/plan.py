@@ -34,9 +34,9 @@ LARGE = 1 << 20
 """No request that holds several segments is longer: what is on its way can't be put behind something more urgent."""
 HEAD_STEP = -1
 
-PRECISIONS = {"exact": 0.0, "visual": 0.3, "fast": 1.25}
+PRECISIONS = {"exact": 0.0, "visual": 0.3, "fast": 0.75}
 """Error bound allowed, in contrast windows. A bound is a worst case: actual errors are several times smaller."""
-COLOUR_SLACK = 3.2
+COLOUR_SLACK = 2.2
 """How much more is allowed in colour: the bounds of three components add up, while their errors hardly ever do."""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def test_preview(tmp_path: Path) -> None:
-    row = import_module("bench.preview_16k").measure(tmp_path, side=3000, size=200)
+    row = import_module("bench.preview_16k").measure(tmp_path, side=3000, size=187)
     assert row["fetched_%"] < 2
     assert row["psnr_dB"] > 25
     assert row["requests"] <= 8

@@ -10,7 +10,7 @@ import { Fetcher } from "./fetch.ts";
 import { Loader } from "./loader.ts";
 import type { ToWorker } from "./messages.ts";
 
-const SHARD = readFileSync(join(VECTORS, "v0", "rgb.fls"));
+const SHARD = readFileSync(join(VECTORS, "v1", "rgb.fls"));
 
 let kernels: Kernels;
 beforeAll(async () => {

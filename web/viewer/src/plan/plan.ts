@@ -21,9 +21,9 @@ const HEAD_STEP = -1;
 export type Precision = "exact" | "visual" | "fast";
 
 /** Error bound allowed, in contrast windows. A bound is a worst case: actual errors are several times smaller. */
-export const PRECISIONS: Record<Precision, number> = { exact: 0, visual: 0.3, fast: 1.25 };
+export const PRECISIONS: Record<Precision, number> = { exact: 0, visual: 0.3, fast: 0.75 };
 /** How much more is allowed in colour: the bounds of three components add up, while their errors hardly ever do. */
-const COLOUR_SLACK = 3.2;
+const COLOUR_SLACK = 2.2;
 
 /**
  * [step, minus the coarsest level, squared distance to the view's centre, place of the shard in the view, offset]:
