@@ -24,6 +24,8 @@ def main() -> None:
         "grey": photo[64:131, 64:129, 1],
         "uint16": cells[0, 150:220, 100:150],
         "int16": ct[40:90, 30:96].astype(np.int16),
+        "rans": photo[100:250, 200:345, 1],
+        "rans_raw": cells[1, 100:260, 80:230],
         "constant": np.full((70, 70), 7, np.uint8),
     }
     for name, samples in seeds.items():

@@ -7,7 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MOST_SIDE = 96 };
+/* Tiles of more than 64 x 64 coefficients a band are coded by rANS. */
+enum { MOST_SIDE = 160 };
 
 static void require(int ok) {
     if (!ok) abort();
@@ -75,6 +76,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                     uint32_t x = t % level->tiles_x, y = t / level->tiles_x, lengths[FL_MAX_LAYERS] = {0};
                     require(fl_wavelet_tile_encode(&info, c, k, x, y, planes + c * plane, segments, capacity, lengths,
                                                    scratch) == FL_OK);
+                    for (uint32_t path = FL_PATH_PORTABLE; layers == 0 && path <= FL_PATH_AVX512; path++) {
+                        uint32_t sizes[FL_MAX_LAYERS] = {0}, total = 0;
+                        uint8_t *other = exactly(capacity);
+                        fl_status found = fl_wavelet_tile_encode_by(path, &info, c, k, x, y, planes + c * plane, other,
+                                                                    capacity, sizes, scratch);
+                        require(found == FL_OK || found == FL_INVALID);
+                        for (uint32_t n = 0; n < level->layers; n++) total += lengths[n];
+                        if (found == FL_OK)
+                            require(memcmp(sizes, lengths, sizeof sizes) == 0 && memcmp(other, segments, total) == 0);
+                        free(other);
+                    }
                     const uint8_t *parts[FL_MAX_LAYERS] = {segments};
                     for (uint32_t n = 1; n < level->layers; n++) parts[n] = parts[n - 1u] + lengths[n - 1u];
                     int32_t *coefs = exactly(fl_wavelet_tile_size(&info, k, x, y) * sizeof(int32_t));

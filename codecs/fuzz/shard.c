@@ -43,6 +43,17 @@ static int32_t *decode_tile(const fl_info *info, const uint32_t *offsets, const 
         memcpy(copies[layer], data + offsets[segment], sizes[layer]);
         fl_status status = fl_wavelet_tile_decode(info, component, level, tile_x, tile_y,
                                                   (const uint8_t *const *)copies, sizes, layer + 1u, coefs, scratch);
+        for (uint32_t path = FL_PATH_PORTABLE; path <= FL_PATH_AVX512; path++) {
+            int32_t *other = exactly(count * sizeof(int32_t));
+            fl_status found =
+                fl_wavelet_tile_decode_by(path, info, component, level, tile_x, tile_y, (const uint8_t *const *)copies,
+                                          sizes, layer + 1u, other, scratch);
+            if (found != FL_INVALID) {
+                require(found == status);
+                require(found != FL_OK || memcmp(other, coefs, count * sizeof(int32_t)) == 0);
+            }
+            free(other);
+        }
         if (status != FL_OK) break;
         decoded = 1;
     }

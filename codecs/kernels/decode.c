@@ -1,34 +1,6 @@
 /* Decoding of tiles (SPEC 3.5 to 3.8). */
 #include "tile.h"
 
-#if !defined(__wasm_simd128__)
-#include "tile_scalar.h"
-#endif
-#if defined(__x86_64__)
-#include "tile_avx2.h"
-
-#include "tile_avx512.h"
-#elif defined(__wasm_simd128__)
-#include "tile_wasm.h"
-#endif
-
-/* Asked each time: nothing is remembered between calls. */
-const fl_tile_ops *fl_tile_ops_for(uint32_t path) {
-#if defined(__wasm_simd128__)
-    return path == FL_PATH_BEST || path == FL_PATH_SIMD ? &ops_wasm : 0;
-#else
-#if defined(__x86_64__)
-    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
-    int avx512 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-                 __builtin_cpu_supports("avx512vbmi2");
-    if (avx2 && avx512 && (path == FL_PATH_BEST || path == FL_PATH_AVX512)) return &ops_avx512;
-    if (avx2 && (path == FL_PATH_BEST || path == FL_PATH_SIMD)) return &ops_avx2;
-#endif
-    return path == FL_PATH_BEST || path == FL_PATH_PORTABLE ? &ops_scalar : 0;
-#endif
-}
-
 /* LEB128 below 2^28 (SPEC 1.2): sizes of parts of a segment. Returns 0 when it is none. */
 static int read_size(const uint8_t **data, const uint8_t *end, uint32_t *value) {
     *value = 0;

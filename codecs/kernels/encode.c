@@ -1,112 +1,16 @@
 /* Encoding of tiles (SPEC 3.5 to 3.8): planes are turned into symbols with their contexts, tables chosen by what the
  * symbols cost with each, and the symbols of a layer coded backwards, as rANS wants it. */
-#include "signs.h"
-#include "tile.h"
+#include "encode.h"
 
-#define TARGET
-#define NAME(name) name##_encode
-#include "contexts.h"
-#undef TARGET
-#undef NAME
+/* WebAssembly decodes only. */
+#if !defined(__wasm__)
 
 /* Costs are in 1/256 bit; a symbol's is at most 12 bits. */
 enum { COST_ONE = 256, COST_MAX = 12 * COST_ONE };
-enum { MOST_PASSES = 3 * FL_MAX_PLANES, MOST_ROWS = MOST_PASSES * FL_MAX_TILE };
-enum { MOST_SYMBOLS = MOST_PASSES * MAG_AREA, MOST_SIGNS = 3 * MAG_AREA };
-/* Block flags and choices of all planes, at 2 bytes a flag and 50 bytes a choice. */
-enum { MOST_SIDE = 2 * MOST_PASSES * (FL_MAX_TILE / BLOCK_ROWS) * GROUPS + 50 * MOST_PASSES };
-/* Symbols that the search for the lanes' first states looks at. */
-enum { MOST_TAIL = 8192 };
-
-/* A symbol is its context, and SYMBOL_ONE if it is 1. */
-enum { SYMBOL_ONE = 128 };
-
-/* What was coded of one row: groups x 32 symbols (the last `missing` of them not there), then signs. */
-typedef struct {
-    uint32_t symbols, signs; /* where they start */
-    uint8_t groups, missing, sign_count;
-} coded_row;
-
-/* One plane of one band. */
-typedef struct {
-    uint32_t first_row, rows;
-    uint32_t bit_count, sign_count;
-    uint8_t raw_bits, raw_signs;
-    uint16_t zero[48];
-} coded_pass;
-
-/* How to encode a symbol of frequency f in 4096: x' = x + bias + floor(x / f) (4096 - f). The quotient by the 32-bit
- * reciprocal is exact for x < 2^31 (Granlund and Montgomery 1994). */
-typedef struct {
-    uint32_t reciprocal, limit; /* a word leaves the state when it is at least `limit` = f 2^19 */
-    uint16_t bias, complement;
-    uint8_t shift;
-} symbol_code;
-
-typedef struct {
-    fl_tile tile; /* first: decoding needs this much alone */
-    uint32_t negative[3][FL_MAX_TILE * GROUPS];
-    uint8_t reach[3][BLOCK_AREA];
-    int32_t differences[1 << 2 * FL_BASE_LOG2]; /* of the base level */
-    int16_t significance_cost[FL_SIGNIFICANCE_TABLES][16][2], refinement_cost[FL_REFINEMENT_TABLES][16][2];
-    int16_t sign_cost[FL_SIGN_TABLES][16][2]; /* 9 contexts are used */
-    coded_pass passes[MOST_PASSES];
-    coded_row rows[MOST_ROWS];
-    uint8_t side[MOST_SIDE];
-    symbol_code codes[256];
-    uint16_t tail[MOST_TAIL]; /* lane << 8 | symbol */
-    symbol_code tail_codes[MOST_TAIL];
-    uint8_t symbols[MOST_SYMBOLS], signs[MOST_SIGNS];
-} encoder;
-
-size_t fl_wavelet_tile_scratch(const fl_info *info) {
-    (void)info;
-    return sizeof(encoder);
-}
-
-/* ---- input --------------------------------------------------------------------------------------------------------
- */
 
 static uint32_t bits_of(uint32_t value) { return value ? 32u - (uint32_t)__builtin_clz(value) : 0u; }
 
-/* The planes that a band needs. */
-static uint32_t planes_of(const int32_t *from, size_t stride, uint32_t width, uint32_t height) {
-    uint32_t seen = 0;
-    for (uint32_t y = 0; y < height; y++)
-        for (uint32_t x = 0; x < width; x++) {
-            int32_t value = from[(size_t)y * stride + x];
-            seen |= (uint32_t)(value < 0 ? -value : value);
-        }
-    return bits_of(seen);
-}
-
-static void load_band(encoder *e, uint32_t b, const int32_t *from, size_t stride) {
-    band *own = &e->tile.bands[b];
-    fl_fill(e->reach[b], 0, sizeof e->reach[b]);
-    for (uint32_t y = 0; y < own->height; y++)
-        for (uint32_t x0 = 0; x0 < own->width; x0 += GROUP) {
-            const int32_t *at = from + (size_t)y * stride + x0;
-            uint32_t n = fl_min(GROUP, own->width - x0), seen = 0, negative = 0;
-            size_t to = (size_t)y * MAG_STRIDE + x0;
-            for (uint32_t x = 0; x < n; x++) {
-                int32_t value = at[x];
-                uint32_t magnitude = (uint32_t)(value < 0 ? -value : value);
-                negative |= (uint32_t)(value < 0) << x;
-                seen |= magnitude;
-                own->magnitude[0][to + x] = (uint8_t)magnitude;
-                own->magnitude[1][to + x] = (uint8_t)(magnitude >> 8);
-                own->magnitude[2][to + x] = (uint8_t)(magnitude >> 16);
-            }
-            for (uint32_t x = n; x < GROUP; x++)
-                own->magnitude[0][to + x] = own->magnitude[1][to + x] = own->magnitude[2][to + x] = 0;
-            e->negative[b][y * GROUPS + x0 / GROUP] = negative;
-            uint8_t *reach = &e->reach[b][(y / BLOCK_ROWS) * BLOCK_STRIDE + x0 / GROUP];
-            *reach = (uint8_t)fl_max(*reach, bits_of(seen));
-        }
-}
-
-/* ---- costs --------------------------------------------------------------------------------------------------------
- */
+/* ---- costs ------------------------------------------------------------------------------------------------------- */
 
 /* 256 log2(value), value >= 1. */
 static int32_t logarithm(uint32_t value) {
@@ -122,7 +26,7 @@ static void fill_costs(int16_t (*cost)[2], const uint16_t *zero, uint32_t count)
     }
 }
 
-static void start_costs(encoder *e) {
+static void start_costs(fl_encoder *e) {
     for (uint32_t i = 0; i < FL_SIGNIFICANCE_TABLES; i++)
         fill_costs(e->significance_cost[i], fl_significance_tables[i], 16);
     for (uint32_t i = 0; i < FL_REFINEMENT_TABLES; i++) fill_costs(e->refinement_cost[i], fl_refinement_tables[i], 16);
@@ -170,85 +74,21 @@ static table_choice choose_table(const table_choice *last, const int16_t (*costs
     return best;
 }
 
-/* ---- symbols of a plane -------------------------------------------------------------------------------------------
- */
-
-typedef struct {
-    uint32_t rows, symbols, signs; /* used so far */
-    uint64_t cost;                 /* of what is not raw */
-} progress;
-
-/* Turn a band's plane into symbols. */
-static void take_symbols(encoder *e, uint32_t b, uint32_t plane, progress *at, coded_pass *pass,
-                         uint32_t (*counts)[256]) {
-    fl_tile *t = &e->tile;
-    band *own = &t->bands[b];
-    const uint32_t columns = (own->width + GROUP - 1u) / GROUP, shift = plane & 7u;
-    pass->first_row = at->rows;
-    pass->bit_count = pass->sign_count = 0;
-    for (uint32_t y = 0; y < own->height; y++) {
-        const uint8_t *active = own->active + (y / BLOCK_ROWS) * BLOCK_STRIDE;
-        const uint8_t *magnitude = own->magnitude[plane >> 3] + (size_t)y * MAG_STRIDE;
-        uint8_t *state = own->state + (size_t)y * STRIDE;
-        int8_t *sign = own->sign + (size_t)y * STRIDE;
-        coded_row *row = &e->rows[at->rows];
-        *row = (coded_row){at->symbols, at->signs, 0, 0, 0};
-        uint32_t fresh[GROUPS];
-        for (uint32_t g = 0; g < columns; g++) {
-            if (!active[g]) continue;
-            uint8_t *to = e->symbols + at->symbols;
-            uint32_t x0 = g * GROUP, n = fl_min(GROUP, own->width - x0);
-            contexts_encode(t, b, x0, y, GROUP, to);
-            fresh[g] = 0;
-            for (uint32_t i = 0; i < GROUP; i++) {
-                uint8_t bit = (uint8_t)(magnitude[x0 + i] >> shift & 1);
-                to[i] = (uint8_t)(to[i] | bit << 7);
-                fresh[g] |= (uint32_t)(bit & ~state[x0 + i] & 1) << i;
-            }
-            for (uint32_t i = 0; i < n; i++) counts[i & 1][to[i]]++;
-            row->groups++;
-            row->missing = (uint8_t)(GROUP - n);
-            pass->bit_count += n;
-            at->symbols += GROUP;
-            for (uint32_t left = fresh[g]; left; left &= left - 1u) {
-                uint32_t i = (uint32_t)__builtin_ctz(left);
-                uint32_t minus = e->negative[b][y * GROUPS + g] >> i & 1u;
-                uint8_t symbol = (uint8_t)(BIT_CONTEXTS + fl_sign_context(sign + x0 + i) + minus * SYMBOL_ONE);
-                counts[0][symbol]++;
-                e->signs[at->signs++] = symbol;
-            }
-        }
-        if (row->groups == 0) continue;
-        for (uint32_t g = 0; g < columns; g++) {
-            if (!active[g]) continue;
-            for (uint32_t i = 0; i < GROUP; i++) {
-                uint32_t x = g * GROUP + i;
-                uint8_t bit = (uint8_t)(magnitude[x] >> shift & 1), s = state[x];
-                state[x] = (uint8_t)(s | bit | (s & 1) << 4 | (s & 16) << 3);
-            }
-            for (uint32_t left = fresh[g]; left; left &= left - 1u) {
-                uint32_t i = (uint32_t)__builtin_ctz(left);
-                sign[g * GROUP + i] = e->negative[b][y * GROUPS + g] >> i & 1u ? -1 : 1;
-            }
-        }
-        row->sign_count = (uint8_t)(at->signs - row->signs);
-        pass->sign_count += row->sign_count;
-        at->rows++;
-    }
-    pass->rows = at->rows - pass->first_row;
-}
+/* ---- choices ----------------------------------------------------------------------------------------------------- */
 
 /* Raw from 0.98 bit a symbol on. */
 static int worth_raw(int32_t cost, uint32_t symbols) { return (int64_t)cost * 100 >= (int64_t)symbols * COST_ONE * 98; }
 
-static void choose(encoder *e, int refined, progress *at, coded_pass *pass, uint32_t (*counts)[256], fl_coder *side) {
+static void choose(fl_encoder *e, int refined, progress *at, coded_pass *pass, const symbol_counts *counts,
+                   fl_coder *side) {
     int16_t count[SETS][16][2];
     table_choice tables[SETS];
     for (uint32_t set = 0; set < SETS; set++)
         for (uint32_t i = 0; i < 16u; i++)
             for (uint32_t bit = 0; bit < 2u; bit++) {
                 uint32_t symbol = set * 16u + i + bit * SYMBOL_ONE;
-                count[set][i][bit] = (int16_t)(counts[0][symbol] + counts[1][symbol]);
+                count[set][i][bit] = (int16_t)(counts->part[0][symbol] + counts->part[1][symbol] +
+                                               counts->part[2][symbol] + counts->part[3][symbol]);
             }
     const table_choice *last = e->tile.models.last;
     int32_t bits, more = 0, signs;
@@ -266,8 +106,7 @@ static void choose(encoder *e, int refined, progress *at, coded_pass *pass, uint
     fl_copy(pass->zero, choice.zero, sizeof pass->zero);
 }
 
-/* ---- rANS ---------------------------------------------------------------------------------------------------------
- */
+/* ---- rANS -------------------------------------------------------------------------------------------------------- */
 
 static symbol_code code_of(uint32_t frequency, uint32_t start) {
     symbol_code code = {0, frequency << 19, (uint16_t)start, (uint16_t)(PROBABILITY_ONE - frequency), 0};
@@ -282,7 +121,7 @@ static symbol_code code_of(uint32_t frequency, uint32_t start) {
     return code;
 }
 
-static void start_codes(encoder *e, const coded_pass *pass) {
+void fl_start_codes(fl_encoder *e, const coded_pass *pass) {
     for (uint32_t i = 0; i < CONTEXTS; i++) {
         uint32_t zero = pass->zero[i];
         if (zero == 0) continue; /* refinement contexts of a band's first plane */
@@ -291,18 +130,13 @@ static void start_codes(encoder *e, const coded_pass *pass) {
     }
 }
 
-static inline uint32_t push(uint32_t x, const symbol_code *code) {
-    uint32_t quotient = (uint32_t)((uint64_t)x * code->reciprocal >> 32) >> code->shift;
-    return x + code->bias + quotient * code->complement;
-}
-
 /* The last symbols of the layer, last one first: lane << 8 | symbol. */
-static uint32_t list_tail(encoder *e, uint32_t passes, uint32_t lanes) {
+static uint32_t list_tail(fl_encoder *e, uint32_t passes, uint32_t lanes) {
     uint32_t n = 0;
     for (uint32_t p = passes; p-- > 0u;) {
         const coded_pass *pass = &e->passes[p];
         if (pass->raw_bits && pass->raw_signs) continue;
-        start_codes(e, pass);
+        fl_start_codes(e, pass);
         for (uint32_t r = pass->rows; r-- > 0u;) {
             const coded_row *row = &e->rows[pass->first_row + r];
             for (uint32_t i = pass->raw_signs ? 0u : row->sign_count; i-- > 0u;) {
@@ -325,7 +159,7 @@ static uint32_t list_tail(encoder *e, uint32_t passes, uint32_t lanes) {
 /* The states that encoding starts from. A decoder fills up a state below 2^15 as long as there are words; so where the
  * last word is read all the other lanes must be above that, but what they are in the end does not matter. Most lanes
  * can start from 1, which saves their two bytes; the others start from 2^15. */
-static void first_states(const encoder *e, uint32_t tail, uint32_t lanes, uint32_t *state) {
+static void first_states(const fl_encoder *e, uint32_t tail, uint32_t lanes, uint32_t *state) {
     uint32_t raised[MAX_LANES];
     for (uint32_t i = 0; i < lanes; i++) raised[i] = 1;
     for (uint32_t again = 1; again;) {
@@ -335,7 +169,7 @@ static void first_states(const encoder *e, uint32_t tail, uint32_t lanes, uint32
             const symbol_code *code = &e->tail_codes[i];
             uint32_t *x = &state[e->tail[i]];
             if (*x >= code->limit) break;
-            *x = push(*x, code);
+            *x = fl_push(*x, code);
         }
         again = 0;
         if (left == 0 && tail < MOST_TAIL) break; /* all symbols, and not one word */
@@ -345,42 +179,7 @@ static void first_states(const encoder *e, uint32_t tail, uint32_t lanes, uint32
     for (uint32_t i = 0; i < lanes; i++) state[i] = raised[i];
 }
 
-static inline int push_symbol(uint32_t *x, const symbol_code *code, uint8_t **words, const uint8_t *floor) {
-    if (*x >= code->limit) {
-        if (*words - floor < 2) return 0;
-        *words -= 2;
-        (*words)[0] = (uint8_t)*x;
-        (*words)[1] = (uint8_t)(*x >> 8);
-        *x >>= 16;
-    }
-    *x = push(*x, code);
-    return 1;
-}
-
-/* Code the symbols of all passes backwards; words end at `end` and reach down to no less than `floor`. NULL: no space.
- */
-static uint8_t *push_all(encoder *e, uint32_t passes, uint32_t lanes, uint32_t *state, uint8_t *floor, uint8_t *end) {
-    uint8_t *words = end;
-    for (uint32_t p = passes; p-- > 0u;) {
-        const coded_pass *pass = &e->passes[p];
-        if (pass->raw_bits && pass->raw_signs) continue;
-        start_codes(e, pass);
-        for (uint32_t r = pass->rows; r-- > 0u;) {
-            const coded_row *row = &e->rows[pass->first_row + r];
-            for (uint32_t i = pass->raw_signs ? 0u : row->sign_count; i-- > 0u;)
-                if (!push_symbol(&state[i & (lanes - 1u)], &e->codes[e->signs[row->signs + i]], &words, floor))
-                    return 0;
-            uint32_t last = pass->raw_bits ? 0u : row->groups * (uint32_t)GROUP - row->missing;
-            for (uint32_t i = last; i-- > 0u;)
-                if (!push_symbol(&state[i & (lanes - 1u)], &e->codes[e->symbols[row->symbols + i]], &words, floor))
-                    return 0;
-        }
-    }
-    return words;
-}
-
-/* ---- raw bits -----------------------------------------------------------------------------------------------------
- */
+/* ---- raw bits ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     uint8_t *out, *end;
@@ -406,7 +205,7 @@ static uint32_t top_bits(const uint8_t *symbols, uint32_t n) {
 }
 
 /* The raw bits of all passes: of each row the bits, then the signs. */
-static uint8_t *put_all_raw(encoder *e, uint32_t passes, uint8_t *out, uint8_t *end) {
+static uint8_t *put_all_raw(fl_encoder *e, uint32_t passes, uint8_t *out, uint8_t *end) {
     raw_writer w = {out, end, 0, 0, 0};
     for (uint32_t p = 0; p < passes; p++) {
         const coded_pass *pass = &e->passes[p];
@@ -429,8 +228,7 @@ static uint8_t *put_all_raw(encoder *e, uint32_t passes, uint8_t *out, uint8_t *
     return w.full ? 0 : w.out;
 }
 
-/* ---- layers -------------------------------------------------------------------------------------------------------
- */
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 static uint8_t *put_size(uint8_t *out, uint32_t value) {
     for (; value > 127u; value >>= 7) *out++ = (uint8_t)((value & 127u) | 128u);
@@ -444,7 +242,8 @@ static uint32_t lane_code(uint64_t cost) {
     return bytes > 4000u ? 3u : bytes > 1600u ? 2u : 1u;
 }
 
-static uint8_t *encode_static(encoder *e, uint32_t top, uint32_t low, uint8_t *out, uint8_t *end) {
+static uint8_t *encode_static(fl_encoder *e, const fl_encode_ops *ops, uint32_t top, uint32_t low, uint8_t *out,
+                              uint8_t *end) {
     fl_coder side;
     progress at = {0, 0, 0, 0};
     uint32_t passes = 0, raw_bits = 0, any = 0;
@@ -452,13 +251,13 @@ static uint8_t *encode_static(encoder *e, uint32_t top, uint32_t low, uint8_t *o
     for (uint32_t p = top; p-- > low;)
         for (uint32_t b = 0; b < 3u; b++) {
             coded_pass *pass = &e->passes[passes];
-            uint32_t counts[2][256];
+            symbol_counts counts;
             int refined = e->tile.bands[b].begun != 0;
             fl_write_flags(&side, &e->tile, b, p, e->reach[b]);
             if (!e->tile.bands[b].begun) continue;
-            fl_fill(counts, 0, sizeof counts);
-            take_symbols(e, b, p, &at, pass, counts);
-            choose(e, refined, &at, pass, counts, &side);
+            fl_fill(&counts, 0, sizeof counts);
+            ops->take_symbols(e, b, p, &at, pass, &counts);
+            choose(e, refined, &at, pass, &counts, &side);
             if (pass->raw_bits) raw_bits += pass->bit_count;
             if (pass->raw_signs) raw_bits += pass->sign_count;
             any |= !pass->raw_bits | !pass->raw_signs;
@@ -477,7 +276,7 @@ static uint8_t *encode_static(encoder *e, uint32_t top, uint32_t low, uint8_t *o
 
     uint32_t state[MAX_LANES];
     first_states(e, list_tail(e, passes, lanes), lanes, state);
-    uint8_t *words = push_all(e, passes, lanes, state, out + 4u * lanes, end);
+    uint8_t *words = ops->push_all(e, passes, lanes, state, out + 4u * lanes, end);
     if (!words) return 0;
     for (uint32_t shift = 0; shift < 32u; shift += 8u)
         for (uint32_t i = 0; i < lanes; i++) *out++ = (uint8_t)(state[i] >> shift);
@@ -489,7 +288,7 @@ static uint8_t *encode_static(encoder *e, uint32_t top, uint32_t low, uint8_t *o
     return out + (end - words);
 }
 
-static uint8_t *encode_adaptive(encoder *e, uint32_t top, uint32_t low, uint8_t *out, uint8_t *end) {
+static uint8_t *encode_adaptive(fl_encoder *e, uint32_t top, uint32_t low, uint8_t *out, uint8_t *end) {
     fl_coder coder;
     fl_encoder_start(&coder, out, end);
     for (uint32_t p = top; p-- > low;)
@@ -514,13 +313,14 @@ typedef struct {
     uint32_t component, level, planes;
     const int32_t *from[3];
     size_t stride;
+    const fl_encode_ops *ops;
 } input;
 
 /* All layers one way; returns the end of the output, NULL if there is no space. */
-static uint8_t *encode_layers(encoder *e, const input *in, const fl_tile_shape *shape, uint32_t adaptive, uint8_t *out,
-                              uint8_t *end, uint32_t *layer_size) {
-    fl_tile_start(&e->tile, shape, FL_MAX_PLANES);
-    for (uint32_t b = 0; b < 3u; b++) load_band(e, b, in->from[b], in->stride);
+static uint8_t *encode_layers(fl_encoder *e, const input *in, const fl_tile_shape *shape, uint32_t adaptive,
+                              uint8_t *out, uint8_t *end, uint32_t *layer_size) {
+    fl_tile_start(&e->tile, shape, 0);
+    for (uint32_t b = 0; b < 3u; b++) in->ops->load_band(e, b, in->from[b], in->stride, in->planes);
     int begun = 0;
     for (uint32_t n = 0; n < in->info->level[in->level].layers; n++) {
         fl_plane_range range = fl_layer_planes(in->info, in->component, in->level, n);
@@ -532,7 +332,7 @@ static uint8_t *encode_layers(encoder *e, const input *in, const fl_tile_shape *
         if (!begun) *out++ = (uint8_t)(in->planes | adaptive);
         begun = 1;
         out = adaptive ? encode_adaptive(e, top, range.low, out, end - CHECK_BYTES)
-                       : encode_static(e, top, range.low, out, end - CHECK_BYTES);
+                       : encode_static(e, in->ops, top, range.low, out, end - CHECK_BYTES);
         if (!out) return 0;
         out = finish_segment(segment, out, &layer_size[n]);
     }
@@ -549,17 +349,18 @@ static int adaptive_may_pay(const fl_info *info, uint32_t coefs) {
     return coefs <= 3u * 64u * 64u && (uint64_t)info->width * info->height <= 1u << 18;
 }
 
-fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
-                                 uint32_t tile_y, const int32_t *plane, uint8_t *out, size_t capacity,
-                                 uint32_t *layer_size, void *scratch) {
+fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
+                                    uint32_t tile_x, uint32_t tile_y, const int32_t *plane, uint8_t *out,
+                                    size_t capacity, uint32_t *layer_size, void *scratch) {
     fl_tile_shape shape;
-    if (component >= info->components || !fl_shape_of(info, level, tile_x, tile_y, &shape)) return FL_INVALID;
-    encoder *e = scratch;
+    const fl_encode_ops *ops = fl_tile_ops_for(path) ? fl_tile_ops_for(path)->encode : 0;
+    if (!ops || component >= info->components || !fl_shape_of(info, level, tile_x, tile_y, &shape)) return FL_INVALID;
+    fl_encoder *e = scratch;
     const fl_level *at = &info->level[level];
     size_t stride = info->width, low_x = fl_low(at->width), low_y = fl_low(at->height);
     const int32_t *corner = plane + (size_t)shape.y.first * stride + shape.x.first;
-    input in = {info,  component, level, 0, {corner + low_x, corner + low_y * stride, corner + low_y * stride + low_x},
-                stride};
+    input in = {info,   component, level, 0, {corner + low_x, corner + low_y * stride, corner + low_y * stride + low_x},
+                stride, ops};
     if (shape.is_base) {
         for (uint32_t y = 0; y < at->height; y++)
             for (uint32_t x = 0; x < at->width; x++) {
@@ -572,7 +373,7 @@ fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t component, uint32
     fl_tile_start(&e->tile, &shape, 0);
     for (uint32_t b = 0; b < 3u; b++) {
         const band *own = &e->tile.bands[b];
-        in.planes = fl_max(in.planes, planes_of(in.from[b], in.stride, own->width, own->height));
+        in.planes = fl_max(in.planes, bits_of(in.ops->reach(in.from[b], in.stride, own->width, own->height)));
     }
     if (in.planes > FL_MAX_PLANES) return FL_INVALID;
 
@@ -590,3 +391,11 @@ fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t component, uint32
     }
     return FL_OK;
 }
+
+fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
+                                 uint32_t tile_y, const int32_t *plane, uint8_t *out, size_t capacity,
+                                 uint32_t *layer_size, void *scratch) {
+    return fl_wavelet_tile_encode_by(FL_PATH_BEST, info, component, level, tile_x, tile_y, plane, out, capacity,
+                                     layer_size, scratch);
+}
+#endif

@@ -124,6 +124,9 @@ FL_EXPORT fl_status fl_wavelet_tile_decode_by(uint32_t path, const fl_info *info
                                               uint32_t tile_x, uint32_t tile_y, const uint8_t *const *layer_data,
                                               const uint32_t *layer_size, uint32_t layers, int32_t *coefs,
                                               void *scratch);
+FL_EXPORT fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
+                                              uint32_t tile_x, uint32_t tile_y, const int32_t *plane, uint8_t *out,
+                                              size_t capacity, uint32_t *layer_size, void *scratch);
 
 /* Encode a tile from the component's transformed plane (fl_wavelet_forward). The layers' segments are written one
  * after the other; layer_size[level.layers] gets their lengths. */

@@ -10,6 +10,9 @@
  *   list_signs    sign contexts of the coefficients in `fresh`, one after the other
  *   spread        the low bits of `bits` to the places of the set bits of `mask`, in order
  *   update        32 coefficients with their new bits
+ *   gather        the bits of `bits` at the set bits of `mask`, side by side
+ *   tops          the top bits of 32 bytes
+ *   push          (encoder) 32 symbols or fewer backwards, signs if `signs`
  *
  * EIGHT_LANES, if defined, does what this would do with 8 lanes.
  *
@@ -155,4 +158,10 @@ TARGET static void NAME(finish)(const fl_tile *t, uint32_t b, int32_t half, int3
             NAME(finish_row)(own, y, half, coefs, 3);
 }
 
-static const fl_tile_ops NAME(ops) = {NAME(decode_plane), NAME(contexts), NAME(finish)};
+#ifdef DECODER_ONLY
+static const fl_tile_ops NAME(ops) = {NAME(decode_plane), NAME(finish), 0};
+#else
+#include "symbols.h"
+
+static const fl_tile_ops NAME(ops) = {NAME(decode_plane), NAME(finish), &NAME(encode_ops)};
+#endif

@@ -1,6 +1,6 @@
 /* Tiles: geometry, and what decoder and encoder share: block flags, choices of tables, adaptive planes (SPEC 3.6). Each
  * is written once for both directions, so that they can't drift apart. */
-#include "tile.h"
+#include "encode.h"
 
 #define TARGET
 #define NAME(name) name##_portable
@@ -31,6 +31,15 @@ int fl_shape_of(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t t
 size_t fl_wavelet_tile_size(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t tile_y) {
     fl_tile_shape shape;
     return fl_shape_of(info, level, tile_x, tile_y, &shape) ? shape.size : 0;
+}
+
+size_t fl_wavelet_tile_scratch(const fl_info *info) {
+    (void)info;
+#if defined(__wasm__)
+    return sizeof(fl_tile);
+#else
+    return sizeof(fl_encoder);
+#endif
 }
 
 fl_plane_range fl_layer_planes(const fl_info *info, uint32_t component, uint32_t level, uint32_t layer) {
@@ -78,8 +87,7 @@ void fl_tile_start(fl_tile *t, const fl_tile_shape *shape, uint32_t planes) {
     }
 }
 
-/* ---- block flags --------------------------------------------------------------------------------------------------
- */
+/* ---- block flags ------------------------------------------------------------------------------------------------- */
 
 FL_INLINE void code_flags(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane, const uint8_t *reach,
                           const int encoding) {
@@ -102,8 +110,7 @@ void fl_write_flags(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane, const u
     code_flags(c, t, b, plane, reach, 1);
 }
 
-/* ---- choices ------------------------------------------------------------------------------------------------------
- */
+/* ---- choices ----------------------------------------------------------------------------------------------------- */
 
 /* `bits` equally likely bits, most significant first. */
 FL_INLINE uint32_t code_number(fl_coder *c, uint32_t bits, uint32_t value, const int encoding) {
@@ -165,8 +172,7 @@ void fl_write_choice(fl_coder *c, fl_tile *t, int refined, plane_choice *choice,
     code_choice(c, t, refined, choice, tables, 1);
 }
 
-/* ---- adaptive planes -----------------------------------------------------------------------------------------------
- */
+/* ---- adaptive planes --------------------------------------------------------------------------------------------- */
 
 FL_INLINE void code_plane(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane, const uint32_t *negative,
                           const int encoding) {

@@ -70,8 +70,7 @@ typedef struct {
     uint8_t magnitude[3][SLICES][MAG_AREA];
 } fl_tile;
 
-/* ---- rANS, decoder's side (SPEC 3.5.2) ----------------------------------------------------------------------------
- */
+/* ---- rANS, decoder's side (SPEC 3.5.2) --------------------------------------------------------------------------- */
 
 enum { MAX_LANES = 32, PROBABILITY_BITS = 12, PROBABILITY_ONE = 1 << PROBABILITY_BITS };
 #define STATE_LOW (1u << 15) /* states are in [2^15, 2^31), but for the end of the stream */
@@ -91,13 +90,13 @@ typedef struct {
 } fl_rans_reader;
 
 /* What differs from processor to processor. All give the same bits. */
+typedef struct fl_encode_ops fl_encode_ops; /* encode.h */
 typedef struct {
     /* Decode one plane of a band into state, sign and magnitude. */
     void (*decode_plane)(fl_tile *t, uint32_t b, uint32_t plane, const plane_choice *choice, fl_rans_reader *r);
-    /* Contexts of the bits of `count` coefficients (a multiple of 32) from x on in row y. */
-    void (*contexts)(const fl_tile *t, uint32_t b, uint32_t x, uint32_t y, uint32_t count, uint8_t *contexts);
     /* Magnitudes and signs to coefficients, with `half` added to magnitudes other than 0. */
     void (*finish)(const fl_tile *t, uint32_t b, int32_t half, int32_t *coefs);
+    const fl_encode_ops *encode;
 } fl_tile_ops;
 
 /* ---- what tile.c has for both directions

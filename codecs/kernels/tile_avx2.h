@@ -4,6 +4,7 @@
 #define TARGET __attribute__((target("avx2,bmi,bmi2,popcnt,lzcnt")))
 #define NAME(name) name##_avx2
 #include "contexts.h"
+#include "encode.h"
 
 typedef struct {
     __m256i x[MAX_LANES / 8];
@@ -164,6 +165,94 @@ TARGET FL_INLINE void update_avx2(uint8_t *state, int8_t *sign, uint8_t *magnitu
     if (fresh) {
         __m256i now = _mm256_and_si256(_mm256_or_si256(bytes_avx2(negative), one), bytes_avx2(fresh));
         _mm256_storeu_si256(g, _mm256_or_si256(_mm256_loadu_si256(g), now));
+    }
+}
+
+TARGET FL_INLINE uint32_t gather_avx2(uint32_t bits, uint32_t mask) { return _pext_u32(bits, mask); }
+
+TARGET FL_INLINE uint32_t tops_avx2(const uint8_t *bytes) {
+    return (uint32_t)_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i *)(const void *)bytes));
+}
+
+typedef struct {
+    __m256i x[MAX_LANES / 8];
+    uint8_t *words;
+    tables_avx2 tables;
+} writer_avx2;
+
+TARGET FL_INLINE void begin_avx2(writer_avx2 *w, const uint32_t *state, uint8_t *end, const uint32_t lanes) {
+    for (uint32_t i = 0; i < lanes / 8u; i++)
+        w->x[i] = _mm256_loadu_si256((const __m256i *)(const void *)&state[8 * i]);
+    w->words = end;
+}
+
+TARGET FL_INLINE void end_avx2(const writer_avx2 *w, uint32_t *state, const uint32_t lanes) {
+    for (uint32_t i = 0; i < lanes / 8u; i++) _mm256_storeu_si256((__m256i *)(void *)&state[8 * i], w->x[i]);
+}
+
+TARGET FL_INLINE void use_avx2(writer_avx2 *w, const fl_encoder *e, const coded_pass *pass) {
+    (void)e;
+    prepare_avx2(&w->tables, pass->zero);
+}
+
+/* 8 lanes give a symbol each, those in `gives` at least. The quotient x / f is below 2^19 and comes from floats whose
+ * relative errors are below 2^-23 together, so that it is off by 1 at most; the remainder tells. */
+TARGET FL_INLINE void give_avx2(writer_avx2 *w, const uint32_t i, __m256i zero, __m256i ones, __m256i gives,
+                                const int all) {
+    __m256i x = w->x[i], start = _mm256_and_si256(zero, ones);
+    __m256i f = _mm256_blendv_epi8(zero, _mm256_sub_epi32(_mm256_set1_epi32(PROBABILITY_ONE), zero), ones);
+    __m256i fits = _mm256_cmpgt_epi32(f, _mm256_srli_epi32(x, 19));
+    uint32_t mask = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(fits)) ^ 255u;
+    if (!all) mask &= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(gives));
+    /* The words of the lanes in `mask`, at the end of a vector, lowest lane first. */
+    uint32_t count = (uint32_t)__builtin_popcount(mask);
+    uint64_t from = _pext_u64(0x0706050403020100u, _pdep_u64(mask, 0x0101010101010101u) * 255u);
+    from <<= (64u - 8u * count) & 63u;
+    __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    low = _mm256_permutevar8x32_epi32(low, _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)from)));
+    low = _mm256_permute4x64_epi64(_mm256_packus_epi32(low, low), 0x08);
+    _mm_storeu_si128((__m128i *)(void *)(w->words - 16), _mm256_castsi256_si128(low));
+    w->words -= 2u * count;
+    __m256i y = _mm256_blendv_epi8(_mm256_srli_epi32(x, 16), x, fits);
+
+    __m256i q = _mm256_cvttps_epi32(_mm256_div_ps(_mm256_cvtepi32_ps(y), _mm256_cvtepi32_ps(f)));
+    __m256i rest = _mm256_sub_epi32(y, _mm256_mullo_epi32(q, f));
+    __m256i over = _mm256_srai_epi32(rest, 31); /* too large by 1: add f, and -1 to q */
+    rest = _mm256_add_epi32(rest, _mm256_and_si256(over, f));
+    q = _mm256_add_epi32(q, over);
+    __m256i under = _mm256_cmpgt_epi32(f, rest); /* all ones where it is right */
+    rest = _mm256_sub_epi32(rest, _mm256_andnot_si256(under, f));
+    q = _mm256_add_epi32(q, _mm256_add_epi32(under, _mm256_set1_epi32(1)));
+    y = _mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(q, PROBABILITY_BITS), rest), start);
+    w->x[i] = all ? y : _mm256_blendv_epi8(x, y, gives);
+}
+
+TARGET FL_INLINE void push_avx2(writer_avx2 *w, const uint8_t *symbols, uint32_t n, const int signs,
+                                const uint32_t lanes) {
+    const uint32_t last = lanes / 8u - 1u;
+    const tables_avx2 *t = &w->tables;
+    __m256i symbol = _mm256_loadu_si256((const __m256i *)(const void *)symbols);
+    __m256i c = _mm256_and_si256(symbol, _mm256_set1_epi8(31)), low, high;
+    if (signs) {
+        low = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t->sign_low), c);
+        high = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t->sign_high), c);
+    } else {
+        __m256i second = _mm256_slli_epi16(c, 3);
+        low = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->low[0], c), _mm256_shuffle_epi8(t->low[1], c), second);
+        high = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->high[0], c), _mm256_shuffle_epi8(t->high[1], c), second);
+    }
+    __m256i even = _mm256_unpacklo_epi8(low, high), odd = _mm256_unpackhi_epi8(low, high);
+    __m256i zero[4] = {_mm256_cvtepu16_epi32(_mm256_castsi256_si128(even)),
+                       _mm256_cvtepu16_epi32(_mm256_castsi256_si128(odd)),
+                       _mm256_cvtepu16_epi32(_mm256_extracti128_si256(even, 1)),
+                       _mm256_cvtepu16_epi32(_mm256_extracti128_si256(odd, 1))};
+    uint32_t ones = (uint32_t)_mm256_movemask_epi8(symbol), valid = n < GROUP ? (1u << n) - 1u : 0xffffffffu;
+    for (uint32_t i = 4u; i-- > 0u;) {
+        uint32_t own = valid >> (8u * i) & 255u;
+        if (own == 255u)
+            give_avx2(w, i & last, zero[i], words_avx2(ones >> (8u * i)), zero[i], 1);
+        else if (own)
+            give_avx2(w, i & last, zero[i], words_avx2(ones >> (8u * i)), words_avx2(own), 0);
     }
 }
 

@@ -116,7 +116,72 @@ TARGET FL_INLINE void update_avx512(uint8_t *state, int8_t *sign, uint8_t *magni
     if (fresh) _mm256_mask_storeu_epi8(sign, fresh, _mm256_mask_set1_epi8(one, negative, -1));
 }
 
+TARGET FL_INLINE uint32_t gather_avx512(uint32_t bits, uint32_t mask) { return _pext_u32(bits, mask); }
+
+TARGET FL_INLINE uint32_t tops_avx512(const uint8_t *bytes) {
+    return (uint32_t)_mm256_movemask_epi8(_mm256_loadu_si256((const __m256i *)(const void *)bytes));
+}
+
+typedef struct {
+    __m512i x[MAX_LANES / 16];
+    uint8_t *words;
+    tables_avx512 tables;
+} writer_avx512;
+
+TARGET FL_INLINE void begin_avx512(writer_avx512 *w, const uint32_t *state, uint8_t *end, const uint32_t lanes) {
+    for (uint32_t i = 0; i < lanes / 16u; i++) w->x[i] = _mm512_loadu_si512(&state[16 * i]);
+    w->words = end;
+}
+
+TARGET FL_INLINE void end_avx512(const writer_avx512 *w, uint32_t *state, const uint32_t lanes) {
+    for (uint32_t i = 0; i < lanes / 16u; i++) _mm512_storeu_si512(&state[16 * i], w->x[i]);
+}
+
+TARGET FL_INLINE void use_avx512(writer_avx512 *w, const fl_encoder *e, const coded_pass *pass) {
+    (void)e;
+    prepare_avx512(&w->tables, pass->zero);
+}
+
+/* 16 lanes give a symbol each, those in `gives`; the quotient as in give_avx2. */
+TARGET FL_INLINE void give_avx512(writer_avx512 *w, const uint32_t i, __m256i zero_words, __mmask16 ones,
+                                  __mmask16 gives) {
+    __m512i x = w->x[i], zero = _mm512_cvtepu16_epi32(zero_words);
+    __m512i f = _mm512_mask_sub_epi32(zero, ones, _mm512_set1_epi32(PROBABILITY_ONE), zero);
+    __mmask16 full = _mm512_mask_cmpge_epu32_mask(gives, _mm512_srli_epi32(x, 19), f);
+    uint32_t count = (uint32_t)__builtin_popcount(full);
+    __m256i words = _mm256_maskz_compress_epi16(full, _mm512_cvtepi32_epi16(x));
+    w->words -= 2u * count;
+    _mm256_mask_storeu_epi16(w->words, (__mmask16)_bzhi_u32(0xffff, count), words);
+    __m512i y = _mm512_mask_srli_epi32(x, full, x, 16);
+
+    __m512i q = _mm512_cvttps_epi32(_mm512_div_ps(_mm512_cvtepi32_ps(y), _mm512_cvtepi32_ps(f)));
+    __m512i rest = _mm512_sub_epi32(y, _mm512_mullo_epi32(q, f));
+    __mmask16 over = _mm512_movepi32_mask(rest), under;
+    rest = _mm512_mask_add_epi32(rest, over, rest, f);
+    q = _mm512_mask_sub_epi32(q, over, q, _mm512_set1_epi32(1));
+    under = _mm512_cmpge_epi32_mask(rest, f);
+    rest = _mm512_mask_sub_epi32(rest, under, rest, f);
+    q = _mm512_mask_add_epi32(q, under, q, _mm512_set1_epi32(1));
+    y = _mm512_add_epi32(_mm512_slli_epi32(q, PROBABILITY_BITS), rest);
+    w->x[i] = _mm512_mask_mov_epi32(x, gives, _mm512_mask_add_epi32(y, ones, y, zero));
+}
+
+TARGET FL_INLINE void push_avx512(writer_avx512 *w, const uint8_t *symbols, uint32_t n, const int signs,
+                                  const uint32_t lanes) {
+    const uint32_t last = lanes / 16u - 1u;
+    __m256i symbol = _mm256_loadu_si256((const __m256i *)(const void *)symbols);
+    __m512i c = _mm512_cvtepu8_epi16(_mm256_and_si256(symbol, _mm256_set1_epi8(31)));
+    __m512i zero = _mm512_permutexvar_epi16(c, signs ? _mm512_zextsi256_si512(w->tables.signs) : w->tables.bits);
+    uint32_t ones = (uint32_t)_mm256_movemask_epi8(symbol), valid = _bzhi_u32(0xffffffffu, n);
+    if (valid >> 16)
+        give_avx512(w, 1u & last, _mm512_extracti64x4_epi64(zero, 1), (__mmask16)(ones >> 16),
+                    (__mmask16)(valid >> 16));
+    give_avx512(w, 0, _mm512_castsi512_si256(zero), (__mmask16)ones, (__mmask16)valid);
+}
+
+#define PUSH_EIGHT_LANES push_all_avx2
 #include "planes.h"
+#undef PUSH_EIGHT_LANES
 #undef TARGET
 #undef NAME
 #undef EIGHT_LANES

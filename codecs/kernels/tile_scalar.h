@@ -2,6 +2,7 @@
 #define TARGET
 #define NAME(name) name##_scalar
 #include "contexts.h"
+#include "encode.h"
 #include "signs.h"
 
 typedef struct {
@@ -82,6 +83,53 @@ FL_INLINE void update_scalar(uint8_t *state, int8_t *sign, uint8_t *magnitude, u
     for (; fresh; fresh &= fresh - 1u) {
         uint32_t i = (uint32_t)__builtin_ctz(fresh);
         sign[i] = negative >> i & 1u ? -1 : 1;
+    }
+}
+
+FL_INLINE uint32_t gather_scalar(uint32_t bits, uint32_t mask) {
+    uint32_t out = 0;
+    for (uint32_t i = 0; mask; mask &= mask - 1u, i++) out |= (bits >> __builtin_ctz(mask) & 1u) << i;
+    return out;
+}
+
+FL_INLINE uint32_t tops_scalar(const uint8_t *bytes) {
+    uint32_t bits = 0;
+    for (uint32_t i = 0; i < GROUP; i++) bits |= (uint32_t)(bytes[i] >> 7) << i;
+    return bits;
+}
+
+typedef struct {
+    uint32_t *state;
+    uint8_t *words;
+    const symbol_code *codes;
+} writer_scalar;
+
+FL_INLINE void begin_scalar(writer_scalar *w, uint32_t *state, uint8_t *end, uint32_t lanes) {
+    (void)lanes;
+    *w = (writer_scalar){state, end, 0};
+}
+
+FL_INLINE void end_scalar(const writer_scalar *w, uint32_t *state, uint32_t lanes) {
+    (void)w, (void)state, (void)lanes;
+}
+
+FL_INLINE void use_scalar(writer_scalar *w, fl_encoder *e, const coded_pass *pass) {
+    fl_start_codes(e, pass);
+    w->codes = e->codes;
+}
+
+FL_INLINE void push_scalar(writer_scalar *w, const uint8_t *symbols, uint32_t n, int signs, const uint32_t lanes) {
+    (void)signs;
+    while (n-- > 0u) {
+        const symbol_code *code = &w->codes[symbols[n]];
+        uint32_t x = w->state[n & (lanes - 1u)];
+        if (x >= code->limit) {
+            w->words -= 2;
+            w->words[0] = (uint8_t)x;
+            w->words[1] = (uint8_t)(x >> 8);
+            x >>= 16;
+        }
+        w->state[n & (lanes - 1u)] = fl_push(x, code);
     }
 }
 
