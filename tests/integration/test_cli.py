@@ -246,7 +246,7 @@ def test_preview_says_how_few_bytes_it_took(images: Path, tmp_path: Path, nginx:
         done = run("preview", f"{place}/slide.zarr", out, "--size", "200")
         assert done.returncode == 0, done.stderr
         found = re.fullmatch(
-            rf"{out}: (\d+) x (\d+) pixels from level 3; fetched [\d.]+ kB of 5\.8 MB stored \(([\d.]+) %\) "
+            rf"{out}: (\d+) x (\d+) pixels from level 3; fetched [\d.]+ kB of 5\.\d MB stored \(([\d.]+) %\) "
             r"in \d+ requests, [\d.]+ s\n",
             done.stdout,
         )
