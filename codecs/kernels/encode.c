@@ -239,7 +239,7 @@ static uint8_t *put_size(uint8_t *out, uint32_t value) {
 /* More lanes are faster, but cost a byte each. */
 static uint32_t lane_code(uint64_t cost) {
     uint64_t bytes = cost / (8 * COST_ONE);
-    return bytes > 4000u ? 3u : bytes > 1600u ? 2u : 1u;
+    return bytes > 3000u ? 3u : bytes > 900u ? 2u : 1u;
 }
 
 static uint8_t *encode_static(fl_encoder *e, const fl_encode_ops *ops, uint32_t top, uint32_t low, uint8_t *out,

@@ -137,7 +137,8 @@ TARGET FL_INLINE void NAME(finish_row)(const band *own, uint32_t y, int32_t half
     const uint8_t *m0 = own->magnitude[0] + (size_t)y * MAG_STRIDE, *m1 = own->magnitude[1] + (size_t)y * MAG_STRIDE;
     const uint8_t *m2 = own->magnitude[2] + (size_t)y * MAG_STRIDE;
     const int8_t *sign = own->sign + (size_t)y * STRIDE;
-    for (uint32_t x = 0; x < own->width; x++) {
+    const uint32_t width = own->width;
+    for (uint32_t x = 0; x < width; x++) {
         int32_t value = m0[x];
         if (slices > 1) value |= m1[x] << 8;
         if (slices > 2) value |= m2[x] << 16;

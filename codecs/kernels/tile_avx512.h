@@ -55,9 +55,9 @@ TARGET FL_INLINE uint32_t step_avx512(lanes_avx512 *v, const uint32_t i, __m256i
             count = left;
         }
     }
-    __m256i words = _mm256_maskz_expand_epi16(need, _mm256_loadu_si256((const __m256i *)(const void *)v->words));
+    __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)v->words));
     v->words += 2u * count;
-    v->x[i] = _mm512_or_si512(_mm512_mask_slli_epi32(next, need, next, 16), _mm512_cvtepu16_epi32(words));
+    v->x[i] = _mm512_or_si512(_mm512_mask_slli_epi32(next, need, next, 16), _mm512_maskz_expand_epi32(need, words));
     return ones;
 }
 
