@@ -10,8 +10,10 @@ jump to 1:1. Times are milliseconds from the first request for image data (open)
     settled  the last change
     kB, requests: all that came over the line in that phase, code excluded (it is cached)
 
-The peer gets what people deploy: JPEG tiles of quality 85 (254 + 1 pixels), served by nginx. It ends at its lossy
-tiles; firstlight ends where the viewer's policy ends (by default an error that the screen cannot show).
+The peer gets what people deploy: JPEG tiles of quality 85 (254 + 1 pixels), served by nginx, drawn by its two drawers:
+WebGL, its default and what firstlight uses too, and the 2D canvas, which a machine without a GPU favours (there WebGL
+runs in software, and reading its canvas for this measurement costs more than drawing). It ends at its lossy tiles;
+firstlight ends where the viewer's policy ends (by default an error that the screen cannot show).
 """
 
 import argparse
@@ -37,6 +39,7 @@ from support import chromium, dzi, record, servers
 from support.images import DATA
 from support.network import Counted, counted
 
+DRAWERS = ("webgl", "canvas")
 SAMPLER = servers.ROOT / "tests" / "support" / "sampler.js"
 OPENSEADRAGON = servers.ROOT / "web" / "node_modules" / "openseadragon"
 QUIET_MS = 1500  # no change and no request for so long: settled
@@ -171,14 +174,17 @@ def prepare(source: Path, folder: Path, stack: ExitStack) -> list[Contestant]:
                 firstlight.setView({ x: width * fx, y: height * fy, scale: 1 });
             }""",
         ),
-        Contestant(
-            label="OpenSeadragon+DZI",
-            server=theirs,
-            warm="/index.html",
-            page="/index.html?source=image.dzi",
-            data=(".dzi", "_files/"),
-            ready="Boolean(window.jump)",
-            jump="window.jump",
+        *(
+            Contestant(
+                label=f"OpenSeadragon+DZI, {drawer}",
+                server=theirs,
+                warm="/index.html",
+                page=f"/index.html?source=image.dzi&drawer={drawer}",
+                data=(".dzi", "_files/"),
+                ready="Boolean(window.jump)",
+                jump="window.jump",
+            )
+            for drawer in DRAWERS
         ),
     ]
 
