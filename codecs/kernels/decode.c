@@ -23,7 +23,7 @@ static void decode_adaptive(fl_tile *t, uint32_t top, uint32_t low, const uint8_
         }
 }
 
-/* Split a segment's bytes into the parts that `lanes` states, words and raw bits are read from. */
+/* Set up the lanes: their states are at `data`, the words behind. */
 static int start_reader(fl_rans_reader *r, uint32_t code, const uint8_t *raw, const uint8_t *data, const uint8_t *end) {
     r->lanes = code ? 4u << code : 0u;
     r->raw = raw;
@@ -31,10 +31,20 @@ static int start_reader(fl_rans_reader *r, uint32_t code, const uint8_t *raw, co
     r->raw_bits_used = 0;
     r->in_tail = 0;
     for (uint32_t i = 0; i < MAX_LANES; i++) r->state[i] = 0;
-    for (uint32_t shift = 0; shift < 32u; shift += 8u) /* bytes after the end are 0 */
-        for (uint32_t i = 0; i < r->lanes && data < end; i++) r->state[i] |= (uint32_t)*data++ << shift;
-    for (uint32_t i = 0; i < r->lanes; i++)
-        if (r->state[i] >> 31) return 0;
+    /* States: 4 bits tell the length, then come all bits but the leading 1. Bytes after the end are 0. */
+    uint64_t window = 0;
+    uint32_t held = 0, used = 0;
+    const uint8_t *start = data;
+    for (uint32_t i = 0; i < r->lanes; i++) {
+        for (; held <= 56u && data < end; held += 8u) window |= (uint64_t)*data++ << held;
+        uint32_t longer = (uint32_t)window & 15u, bits = longer ? 15u + longer : 16u;
+        uint32_t rest = (uint32_t)(window >> 4) & ((1u << bits) - 1u);
+        r->state[i] = rest | (longer ? 1u << bits : 0u);
+        window >>= 4u + bits;
+        held -= fl_min(held, 4u + bits);
+        used += 4u + bits;
+    }
+    data = (size_t)(end - start) < (used + 7u) / 8u ? end : start + (used + 7u) / 8u;
     r->words = data;
     r->end = end;
     return r->lanes ? (end - data) % 2 == 0 : data == end;

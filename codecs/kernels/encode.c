@@ -236,7 +236,7 @@ static uint8_t *put_size(uint8_t *out, uint32_t value) {
     return out;
 }
 
-/* More lanes are faster, but cost a byte each. */
+/* More lanes are faster, but cost half a byte each. */
 static uint32_t lane_code(uint64_t cost) {
     uint64_t bytes = cost / (8 * COST_ONE);
     return bytes > 3000u ? 3u : bytes > 900u ? 2u : 1u;
@@ -267,7 +267,7 @@ static uint8_t *encode_static(fl_encoder *e, const fl_encode_ops *ops, uint32_t 
     uint32_t side_size = (uint32_t)(side_end - e->side), code = any ? lane_code(at.cost) : 0u;
     uint32_t lanes = code ? 4u << code : 0u, raw_size = (raw_bits + 7u) / 8u;
 
-    if ((size_t)(end - out) < 8u + side_size + raw_size + 4u * lanes) return 0;
+    if ((size_t)(end - out) < 8u + side_size + raw_size + 5u * lanes) return 0;
     out = put_size(out, side_size << 3 | (raw_size > 0 ? 4u : 0u) | code);
     if (raw_size > 0) out = put_size(out, raw_size);
     fl_copy(out, e->side, side_size);
@@ -276,12 +276,19 @@ static uint8_t *encode_static(fl_encoder *e, const fl_encode_ops *ops, uint32_t 
 
     uint32_t state[MAX_LANES];
     first_states(e, list_tail(e, passes, lanes), lanes, state);
-    uint8_t *words = ops->push_all(e, passes, lanes, state, out + 4u * lanes, end);
+    uint8_t *words = ops->push_all(e, passes, lanes, state, out + 5u * lanes, end);
     if (!words) return 0;
-    for (uint32_t shift = 0; shift < 32u; shift += 8u)
-        for (uint32_t i = 0; i < lanes; i++) *out++ = (uint8_t)(state[i] >> shift);
+    uint8_t *states = out;
+    raw_writer w = {out, out + 5u * lanes, 0, 0, 0};
+    for (uint32_t i = 0; i < lanes; i++) {
+        uint32_t bits = bits_of(state[i]), longer = bits > 16u ? bits - 16u : 0u;
+        put_raw(&w, longer, 4);
+        put_raw(&w, longer ? state[i] ^ 1u << (bits - 1u) : state[i], longer ? bits - 1u : 16u);
+    }
+    if (w.bits > 0) put_raw(&w, 0, 8u - w.bits);
+    out = w.out;
     if (words == end) {
-        for (uint32_t i = 0; i < 4u * lanes && out[-1] == 0; i++) out--;
+        while (out > states && out[-1] == 0) out--;
         return out;
     }
     __builtin_memmove(out, words, (size_t)(end - words));
@@ -339,15 +346,9 @@ static uint8_t *encode_layers(fl_encoder *e, const input *in, const fl_tile_shap
     return out;
 }
 
-/* Adaptive coding is several times slower to decode: only small tiles of small pictures are tried both ways. */
-static int adaptive_may_pay(const fl_info *info, uint32_t coefs) {
-#ifdef FORCE
-    (void)info;
-    (void)coefs;
-    return FORCE;
-#endif
-    return coefs <= 3u * 64u * 64u && (uint64_t)info->width * info->height <= 1u << 18;
-}
+/* Adaptive coding is several times slower to decode: only small tiles of small pictures are tried both ways, and unless
+ * the picture is very small it has to save a sixty-fourth. */
+enum { SMALL_TILE = 3 * 64 * 64, SMALL_PICTURE = 512 * 512, VERY_SMALL_PICTURE = 192 * 192 };
 
 fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
                                     uint32_t tile_x, uint32_t tile_y, const int32_t *plane, uint8_t *out,
@@ -380,11 +381,13 @@ fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, uint32_t
     start_costs(e);
     uint8_t *end = encode_layers(e, &in, &shape, shape.is_base ? ADAPTIVE : 0u, out, out + capacity, layer_size);
     if (!end) return FL_NO_SPACE;
-    if (!shape.is_base && adaptive_may_pay(info, shape.size)) {
+    uint64_t samples = (uint64_t)info->width * info->height;
+    if (!shape.is_base && shape.size <= SMALL_TILE && samples <= SMALL_PICTURE) {
         uint32_t sizes[FL_MAX_LAYERS];
         uint8_t *other = encode_layers(e, &in, &shape, ADAPTIVE, end, out + capacity, sizes);
         if (!other) return FL_NO_SPACE;
-        if (other - end < end - out) {
+        ptrdiff_t least = samples <= VERY_SMALL_PICTURE ? 0 : (end - out) / 64;
+        if (end - out - (other - end) > least) {
             __builtin_memmove(out, end, (size_t)(other - end));
             for (uint32_t n = 0; n < at->layers; n++) layer_size[n] = sizes[n];
         }
