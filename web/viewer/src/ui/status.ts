@@ -56,7 +56,7 @@ export class StatusLine {
         : !Number.isFinite(error)
           ? "loading"
           : status.settled && status.precision === "visual"
-            ? `visually lossless (error ≤ ${error})`
+            ? `visually lossless (worst case ±${error})`
             : bound;
     this.quality.textContent = level < 0 ? "loading" : `${where} · ${quality}`;
     this.quality.title =
