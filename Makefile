@@ -13,6 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
 SANITIZE_RUNS ?= 20000
+FUZZ_SECONDS ?= 600
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PATH := $(PATH):/usr/sbin:/sbin
@@ -21,9 +22,10 @@ export PATH
 KERNELS := $(wildcard codecs/kernels/*.c)
 HEADERS := $(wildcard codecs/kernels/*.h)
 FUZZ := $(wildcard codecs/fuzz/*.c)
+FUZZ_TARGETS := shard index roundtrip
 C_SOURCES := $(KERNELS) $(HEADERS) $(FUZZ) codecs/python/_native.c
 PY_SOURCES := setup.py tiler codecs/python codecs/fuzz web/server tests
-VIEWER_SOURCES := $(wildcard web/*.mjs web/*.json) $(shell find codecs/js web/viewer -type f 2>/dev/null)
+VIEWER_SOURCES := $(wildcard web/*.mjs web/*.json) $(shell find codecs/js web/viewer -type f -not -path '*/dist/*' 2>/dev/null)
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Wconversion -Werror
 
 ##@ Use
@@ -72,9 +74,30 @@ format: install ## rewrite every source in the house's format
 	cd web && npm run format
 
 .PHONY: sanitize
-sanitize: build/fuzz/shard build/fuzz/roundtrip ## kernels under ASan and UBSan: seeds and SANITIZE_RUNS mutations
+sanitize: $(FUZZ_TARGETS:%=build/fuzz/%) ## kernels under ASan and UBSan: seeds and SANITIZE_RUNS mutations
 	build/fuzz/shard -runs=$(SANITIZE_RUNS) codecs/fuzz/seeds
+	build/fuzz/index -runs=$(SANITIZE_RUNS) codecs/fuzz/seeds
 	build/fuzz/roundtrip -runs=$$(( $(SANITIZE_RUNS) / 50 )) codecs/fuzz/seeds
+
+.PHONY: fuzz
+fuzz: fuzz-system $(FUZZ_TARGETS:%=build/libfuzzer/%) ## libFuzzer on shards, heads and round trips, FUZZ_SECONDS each (needs clang)
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p build/libfuzzer/corpus/$$target build/libfuzzer/found; \
+		echo "$$target: $(FUZZ_SECONDS) s; inputs that fail go to build/libfuzzer/found"; \
+		build/libfuzzer/$$target -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=25 -print_final_stats=1 \
+			-artifact_prefix=build/libfuzzer/found/$$target- build/libfuzzer/corpus/$$target codecs/fuzz/seeds; \
+	done
+
+.PHONY: fuzz-system
+fuzz-system: ## install clang with its sanitizers by apt-get where they are missing (root)
+	@if ! echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return n > 4 && d == 0; }' | \
+		clang -x c -fsanitize=fuzzer,address - -o /dev/null 2>/dev/null; then \
+		if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+			echo "missing: clang with libFuzzer. On Debian or Ubuntu: apt-get install clang libclang-rt-dev" >&2; exit 1; \
+		fi; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -q && apt-get install -q -y --no-install-recommends clang libclang-rt-dev </dev/null; \
+	fi
 
 .PHONY: demo-check
 demo-check: install system ## the demo in headless Chromium: coarse and in colour first, then exact pixels
@@ -112,7 +135,7 @@ system: ## install chromium, nginx and fonts by apt-get where they are missing (
 
 .PHONY: clean
 clean: ## remove all that was built or installed here
-	rm -rf build dist *.egg-info .venv web/node_modules web/server/dist
+	rm -rf build dist *.egg-info .venv web/node_modules web/server/dist codecs/js/dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find codecs tiler web/server tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -158,3 +181,8 @@ build/fuzz/%: codecs/fuzz/%.c codecs/fuzz/driver.c $(KERNELS) $(HEADERS)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
 		-Icodecs/kernels $(KERNELS) $< codecs/fuzz/driver.c -o $@
+
+build/libfuzzer/%: codecs/fuzz/%.c $(KERNELS) $(HEADERS)
+	@mkdir -p $(@D)
+	clang -std=c11 -g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+		-Icodecs/kernels $(KERNELS) $< -o $@

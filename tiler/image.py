@@ -12,6 +12,7 @@ in scripts, in notebooks and inside other event loops.
 
 import asyncio
 import json
+import math
 import operator
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -55,7 +56,9 @@ class Picture:
         The samples, as `Image.read` would give them.
     level : int
     error : int
-        No sample is off by more, in data units; 0: exact.
+        No sample is off by more, in data units: a guarantee. 0: exact.
+    rms : float
+        Root-mean-square error to expect, in data units: an estimate, of the worst part of the picture.
     bytes : int
         Fetched for this stream so far.
     """
@@ -63,6 +66,7 @@ class Picture:
     data: NDArray[Any]
     level: int
     error: int
+    rms: float
     bytes: int
 
 
@@ -210,7 +214,8 @@ class Image:
             0 is full resolution, k is 1/2^k; its shape is `levels[k]`.
         max_error : int or str
             No sample of the result is off by more, in data units; what is not needed for that is not fetched.
-            0: exact. "visual": what a screen can't show through the channel's contrast limits; "fast": a quick look.
+            0: exact. Or a policy, whose error is an expectation, not a guarantee (see `firstlight.plan.PRECISIONS`):
+            "visual": what a screen can't show through the channel's contrast limits; "fast": a quick look.
 
         Returns
         -------
@@ -262,7 +267,8 @@ class Image:
             if shard is None:
                 raise NotFound(f"{self.store.where(ref.key)}: not found")
             samples: list[NDArray[Any]] = []
-            await self._read_part(shard, plan.ViewPart(0, max_error, ref, 0, (0, 0)), self._threads, samples.append)
+            wish = plan.ViewPart(0, plan.Tolerance(max_error=max_error), ref, 0, (0, 0))
+            await self._read_part(shard, wish, self._threads, samples.append)
             return samples[0] if samples else np.zeros((0, 0, 3) if self.layout.rgb else (0, 0), self.dtype)
 
         return run(read())
@@ -272,11 +278,14 @@ class Image:
     def _view(self, selection: Selection, level: int, max_error: int | str) -> PartedView:
         if not 0 <= level < len(self.levels):
             raise IndexError(f"level {level}: the image has levels 0 to {len(self.levels) - 1}")
+        windows = [channel.window for channel in self.channels]
+        if self.layout.rgb:
+            windows = [min(windows, key=lambda window: window[1] - window[0])]
         if isinstance(max_error, str):
-            errors = [plan.max_error(max_error, channel.window, self.layout.rgb) for channel in self.channels]
+            tolerances = [plan.tolerance(max_error, window, self.layout.dtype, self.layout.rgb) for window in windows]
         else:
-            errors = [operator.index(max_error)] * len(self.channels)
-        return PartedView(self.layout, level, resolve(selection, self.levels[level], self.axes), errors)
+            tolerances = [plan.Tolerance(max_error=operator.index(max_error))] * len(windows)
+        return PartedView(self.layout, level, resolve(selection, self.levels[level], self.axes), tolerances)
 
     def _plan(self, shard: Shard, wish: plan.ViewPart) -> plan.ShardPlan | None:
         """What it takes to see a shard's part; None where the shard has nothing there."""
@@ -348,8 +357,9 @@ class Image:
         async def picture() -> Picture:
             # Pictures are clipped to the data type: early bounds may be wider than that.
             error = min(max((g.bound() for g in growing), default=0), greatest - least)
+            rms = math.sqrt(max((g.mse() for g in growing), default=0.0))
             await together(self._decode(g.shard, g.decoder, g.part.wish.ref, g.part.place) for g in growing)
-            return Picture(view.finish(result.copy()), level, error, fetched)
+            return Picture(view.finish(result.copy()), level, error, min(rms, error), fetched)
 
         # A head may be too long to bring a picture along: then the first one takes a step.
         if all(grown.has_base() for grown in growing):
@@ -389,6 +399,10 @@ class _Growing:
     def bound(self) -> int:
         """Of what the decoder would give now."""
         return self.decoder.bound(self._level, self._region)
+
+    def mse(self) -> float:
+        """As `bound`: the mean squared error to expect."""
+        return self.decoder.mse(self._level, self._region)
 
     def has_base(self) -> bool:
         return self.decoder.layers(len(self.shard.index.levels) - 1, 0, 0) > 0

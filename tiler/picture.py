@@ -38,7 +38,7 @@ def draw(
     channels : sequence of int, optional
         Default: `shown_channels`. Colour images are always shown whole.
     precision : {"fast", "visual", "exact"}
-        See `firstlight.plan.max_error`.
+        See `firstlight.plan.tolerance`.
 
     Returns
     -------

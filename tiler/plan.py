@@ -2,23 +2,26 @@
 
 Owns the order of loading and the shape of requests; which layers of which tiles are worth fetching is decided by
 `firstlight.codecs.select`. web/viewer/src/plan/plan.ts holds the same rules for the viewer; tests/data/plan_cases.json
-binds the two together, so everything here is integer arithmetic.
+binds the two together, so everything here but the tolerances is integer arithmetic.
 
 Order, over all shards of the view at once:
  1. heads that are not known yet (a head read also brings the coarsest levels);
  2. step 0: every wanted layer of the levels that are at least two coarser than the view's;
- 3. then layer by layer: the next layer of the level above, the next layer of the view's own level.
+ 3. then group by group of layers: what is wanted of the group in the level above, then in the view's own level.
 Inside a step coarser levels come first, then what is nearest to the centre of the view.
+
+A group's layers of one tile lie together, and so do the tiles of a row: where a group is wanted whole, a row of tiles
+is one run of bytes. Where only its first layers are, each tile leaves a gap, which is fetched along if it is small.
 """
 
-from bisect import bisect_left
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias
 
 from firstlight import geometry
 from firstlight.codecs.index import Index
-from firstlight.codecs.select import choose_layers, segments_for
+from firstlight.codecs.select import choose_for_mse, choose_layers, segments_for
 from firstlight.geometry import Region
 from firstlight.layout import ImageLayout, ShardRef
 
@@ -34,10 +37,41 @@ LARGE = 1 << 20
 """No request that holds several segments is longer: what is on its way can't be put behind something more urgent."""
 HEAD_STEP = -1
 
-PRECISIONS = {"exact": 0.0, "visual": 0.3, "fast": 0.75}
-"""Error bound allowed, in contrast windows. A bound is a worst case: actual errors are several times smaller."""
-COLOUR_SLACK = 2.2
-"""How much more is allowed in colour: the bounds of three components add up, while their errors hardly ever do."""
+DISPLAY_STEPS = 255
+"""Grey values of a display between the contrast limits."""
+PRECISIONS = {"exact": (0.0, 0.0), "visual": (2.5, 0.3), "fast": (7.0, 7.0)}
+"""Root-mean-square error of a policy in display steps: of pictures, and of measurements (grey samples of 16 bits).
+
+Pictures are made for the eye: 2.5 steps are 40 dB, a JPEG of quality 85 to 90. Of measurements the screen should show
+all that it can: with 0.3 steps, normally distributed, 99.9 % of the pixels are within one step of the exact picture.
+7 steps, 31 dB, are good enough to find one's way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far off samples may be: one of two statements.
+
+    Attributes
+    ----------
+    max_error : int or None
+        No sample is off by more, in data units: a guarantee. 0: exact.
+    mse : float or None
+        Mean of the squared error of all samples, in squared data units: an expectation.
+    """
+
+    max_error: int | None = None
+    mse: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.max_error is None) == (self.mse is None):
+            raise ValueError(f"tolerance: expected max_error or mse, found {self.max_error} and {self.mse}")
+
+    def allows(self, max_error: int, mse: float) -> bool:
+        """Whether a picture of these errors will do."""
+        return mse <= self.mse if self.mse is not None else max_error <= (self.max_error or 0)
+
+
+EXACT = Tolerance(max_error=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +107,8 @@ class View:
     t, z : int
     channels : tuple[int, ...]
         Indices in c; (0,) for colour images and those without c.
-    max_error : int or tuple[int, ...]
-        Absolute error allowed, in data units: for all channels, or one number for each of `channels`.
+    tolerance : Tolerance or tuple[Tolerance, ...]
+        For all channels, or one for each of `channels`.
     """
 
     region: Region
@@ -82,7 +116,7 @@ class View:
     t: int = 0
     z: int = 0
     channels: tuple[int, ...] = (0,)
-    max_error: int | tuple[int, ...] = 0
+    tolerance: Tolerance | tuple[Tolerance, ...] = EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +126,7 @@ class ViewPart:
     Attributes
     ----------
     channel : int
-    max_error : int
-        In data units.
+    tolerance : Tolerance
     ref : ShardRef
         The shard, its level, the region of that level, and where that lies in the view.
     order : int
@@ -103,7 +136,7 @@ class ViewPart:
     """
 
     channel: int
-    max_error: int
+    tolerance: Tolerance
     ref: ShardRef
     order: int
     centre: tuple[int, int]
@@ -125,8 +158,8 @@ class ShardPlan:
     requests: list[tuple[Rank, Request]]
 
 
-def max_error(precision: str, window: tuple[float, float], rgb: bool = False) -> int:
-    """The error allowed by a policy, in data units.
+def tolerance(precision: str, window: tuple[float, float], dtype: str, rgb: bool = False) -> Tolerance:
+    """The error allowed by a policy.
 
     Parameters
     ----------
@@ -134,12 +167,15 @@ def max_error(precision: str, window: tuple[float, float], rgb: bool = False) ->
         To the last bit; an error that the screen can't show; a quick look.
     window : (float, float)
         The contrast limits through which the data are seen.
+    dtype : str
     rgb : bool
         The samples are colours.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, found {precision}")
-    return int(PRECISIONS[precision] * (COLOUR_SLACK if rgb else 1) * max(window[1] - window[0], 0))
+    steps = PRECISIONS[precision][1 if dtype.endswith("16") and not rgb else 0]
+    rms = steps * max(window[1] - window[0], 0) / DISPLAY_STEPS
+    return Tolerance(mse=rms * rms) if steps else EXACT
 
 
 def view_parts(layout: ImageLayout, view: View) -> list[ViewPart]:
@@ -150,17 +186,17 @@ def view_parts(layout: ImageLayout, view: View) -> list[ViewPart]:
     LayoutError
         When the view names a level, channel or plane that does not exist.
     ValueError
-        When `max_error` has not one number for each channel.
+        When there is not one tolerance for each channel.
     """
-    errors = view.max_error if isinstance(view.max_error, tuple) else (view.max_error,) * len(view.channels)
-    if len(errors) != len(view.channels):
-        raise ValueError(f"view: max_error: expected {len(view.channels)} numbers, found {len(errors)}")
+    allowed = view.tolerance if isinstance(view.tolerance, tuple) else (view.tolerance,) * len(view.channels)
+    if len(allowed) != len(view.channels):
+        raise ValueError(f"view: expected {len(view.channels)} tolerances, found {len(allowed)}")
     parts: list[ViewPart] = []
-    for channel, error in zip(view.channels, errors, strict=True):
+    for channel, each in zip(view.channels, allowed, strict=True):
         for ref in layout.shards(view.level, view.region, t=view.t, z=view.z, c=channel):
             centre_y = 2 * (ref.region[0] - ref.y) + view.region[2]
             centre_x = 2 * (ref.region[1] - ref.x) + view.region[3]
-            parts.append(ViewPart(channel, error, ref, len(parts), (centre_y, centre_x)))
+            parts.append(ViewPart(channel, each, ref, len(parts), (centre_y, centre_x)))
     return parts
 
 
@@ -198,17 +234,23 @@ def plan_part(part: ViewPart, index: Index, have: Container[int]) -> ShardPlan:
     if fitted is None:
         return ShardPlan([], [])
     level, region = fitted
-    layers = choose_layers(index, level, region, part.max_error)
+    layers = choose(index, level, region, part.tolerance)
     scale = 1 << (part.ref.level - level)
     centre = (part.centre[0] * scale, part.centre[1] * scale)
-    wanted = segments_for(index, level, region, layers)
-    runs = _join_steps(index, _steps(index, level, layers, wanted, have, centre), have)
+    runs = _join_steps(index, _steps(index, level, region, layers, have, centre), have)
     requests = []
     for run in runs:
         offset = int(index.offsets[run.first])
         request = Request(part.ref.key, offset, _size(index, run.first, run.end), _filled(index, run.first, run.end))
         requests.append(((run.step, -run.level, run.distance, part.order, offset), request))
-    return ShardPlan(wanted, sorted(requests, key=lambda item: item[0]))
+    return ShardPlan(segments_for(index, level, region, layers), sorted(requests, key=lambda item: item[0]))
+
+
+def choose(index: Index, level: int, region: Region, tolerance: Tolerance) -> tuple[int, ...]:
+    """How many layers of every level of a shard to have for a tolerance, by the fewest bytes."""
+    if tolerance.mse is not None:
+        return choose_for_mse(index, level, tolerance.mse)
+    return choose_layers(index, level, region, tolerance.max_error or 0)
 
 
 def complete_layers(index: Index, level: int, region: Region, have: Container[int]) -> tuple[int, ...]:
@@ -220,19 +262,17 @@ def complete_layers(index: Index, level: int, region: Region, have: Container[in
     for j in range(level, len(index.levels)):
         at = index.levels[j]
         rect = index.tiles(j, level, region)
-        while layers[j] < at.layers and all(
-            segment in have
-            for y in range(rect.y0, rect.y1)
-            for segment in _filled(
-                index, index.segment(j, layers[j], y, rect.x0, 0), index.segment(j, layers[j], y, rect.x1, 0)
-            )
-        ):
+        tiles = [(y, x) for y in range(rect.y0, rect.y1) for x in range(rect.x0, rect.x1)]
+        while layers[j] < at.layers:
+            segments = (index.segment(j, layers[j], y, x) for y, x in tiles)
+            if not all(s in have or index.length(s) == 0 for s in segments):
+                break
             layers[j] += 1
     return tuple(layers)
 
 
 def plan_shard(
-    key: str, index: Index, level: int, region: Region, max_error: int = 0, have: Container[int] = frozenset()
+    key: str, index: Index, level: int, region: Region, tolerance: Tolerance = EXACT, have: Container[int] = frozenset()
 ) -> list[Request]:
     """Requests, in order, for a region of one shard by itself.
 
@@ -240,13 +280,12 @@ def plan_shard(
     ----------
     level, region
         Of the shard.
-    max_error : int
-        Absolute error allowed, in data units.
+    tolerance : Tolerance
     have : container of int
         Segments that are there already.
     """
     centre = (2 * region[0] + region[2], 2 * region[1] + region[3])
-    part = ViewPart(0, max_error, ShardRef(key, 0, level, region, 0, 0), 0, centre)
+    part = ViewPart(0, tolerance, ShardRef(key, 0, level, region, 0, 0), 0, centre)
     return [request for _, request in plan_part(part, index, have).requests]
 
 
@@ -298,48 +337,61 @@ class _Run:
 def _steps(
     index: Index,
     level: int,
+    region: Region,
     layers: Sequence[int],
-    wanted: Sequence[int],
     have: Container[int],
     centre: tuple[int, int],
 ) -> list[_Run]:
     """The runs of every step."""
     base = len(index.levels) - 1
-    steps: dict[int, list[tuple[int, int, int]]] = {}  # step -> (segment, level, distance) ascending
+    steps: dict[int, list[_Run]] = {}  # the pieces of a step, ascending
     for j in range(base, level - 1, -1):
         at = index.levels[j]
-        for layer in range(layers[j]):
-            step = 0 if j == base or j >= level + 2 else 1 + 2 * layer + (level + 1 - j)
-            first = index.segment(j, layer, 0, 0, 0)
-            end = first + at.tiles * index.components
-            found = steps.setdefault(step, [])
-            for segment in wanted[bisect_left(wanted, first) : bisect_left(wanted, end)]:
-                if segment not in have:
-                    tile_y, tile_x = divmod((segment - first) // index.components, at.tiles_x)
+        rect = index.tiles(j, level, region)
+        for group, (begin, end) in enumerate(index.layer_groups(j)):
+            step = 0 if j == base or j >= level + 2 else 1 + 2 * group + (level + 1 - j)
+            count = min(end, layers[j]) - begin
+            if count <= 0:
+                break
+            pieces = steps.setdefault(step, [])
+            for tile_y in range(rect.y0, rect.y1):
+                for tile_x in range(rect.x0, rect.x1):
                     # Tile centres in halves of a sample of the view's level.
                     dy = (((2 * tile_y + 1) * at.tile) << (j - level)) - centre[0]
                     dx = (((2 * tile_x + 1) * at.tile) << (j - level)) - centre[1]
-                    found.append((segment, j, dy * dy + dx * dx))
-    runs = []
-    for step, segments in steps.items():
-        if segments:
-            runs += _runs(index, step, segments, have)
+                    first = index.segment(j, begin, tile_y, tile_x)
+                    for start, stop in _missing(index, first, first + count, have):
+                        pieces.append(_Run(start, stop, step, j, dy * dy + dx * dx))
+    return [run for pieces in steps.values() for run in _join_pieces(index, pieces, have)]
+
+
+def _missing(index: Index, first: int, end: int, have: Container[int]) -> list[tuple[int, int]]:
+    """The segments first .. end - 1 that are not there, as runs; empty ones may lie inside, not at the ends."""
+    runs: list[tuple[int, int]] = []
+    offsets = index.offsets[first : end + 1].tolist()
+    for segment, (start, stop) in enumerate(pairwise(offsets), first):
+        if start != stop and segment not in have:
+            if runs and offsets[runs[-1][1] - first] == start:
+                runs[-1] = (runs[-1][0], segment + 1)
+            else:
+                runs.append((segment, segment + 1))
     return runs
 
 
-def _runs(index: Index, step: int, segments: Sequence[tuple[int, int, int]], have: Container[int]) -> list[_Run]:
-    """Join segments of one step over small gaps."""
-    size = sum(index.length(segment) for segment, _, _ in segments)
-    # Where segments are large a request more matters little and the bytes of a gap would add up.
-    gap = min(GAP, GAP * GAP * len(segments) // size)
+def _join_pieces(index: Index, pieces: Sequence[_Run], have: Container[int]) -> list[_Run]:
+    """Join the pieces of one step, each of one tile, over small gaps."""
+    size = sum(_size(index, piece.first, piece.end) for piece in pieces)
+    # Where pieces are large a request more matters little and the bytes of a gap would add up.
+    gap = min(GAP, GAP * GAP * len(pieces) // max(size, 1))
     runs: list[_Run] = []
-    for segment, level, distance in segments:
-        if runs and _joinable(index, runs[-1].end, segment, gap, have):
+    for piece in pieces:
+        if runs and _joinable(index, runs[-1].end, piece.first, gap, have):
             run = runs[-1]
-            if _size(index, run.first, segment + 1) <= LARGE:
-                runs[-1] = _Run(run.first, segment + 1, step, max(run.level, level), min(run.distance, distance))
+            if _size(index, run.first, piece.end) <= LARGE:
+                level, distance = max(run.level, piece.level), min(run.distance, piece.distance)
+                runs[-1] = _Run(run.first, piece.end, run.step, level, distance)
                 continue
-        runs.append(_Run(segment, segment + 1, step, level, distance))
+        runs.append(piece)
     return runs
 
 
@@ -370,4 +422,5 @@ def _size(index: Index, first: int, end: int) -> int:
 
 def _filled(index: Index, first: int, end: int) -> tuple[int, ...]:
     """The segments first .. end - 1 that are not empty."""
-    return tuple(s for s in range(first, end) if index.offsets[s] != index.offsets[s + 1])
+    ends = index.offsets[first : end + 1].tolist()
+    return tuple(s for s, (start, stop) in enumerate(pairwise(ends), first) if start != stop)

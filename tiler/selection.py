@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from firstlight.geometry import Region
 from firstlight.layout import ImageLayout
-from firstlight.plan import View, ViewPart, view_parts
+from firstlight.plan import Tolerance, View, ViewPart, view_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Part:
     Attributes
     ----------
     wish : ViewPart
-        The shard, its level and region, and the error that is allowed.
+        The shard, its level and region, and the tolerance.
     target : ndarray, (components, rows, columns)
         Where the samples go: a view of the result.
     components : range
@@ -138,17 +138,17 @@ class PartedView:
     level : int
     selected : sequence of AxisSelection
         One for each axis, in samples of `level`.
-    max_errors : sequence of int
-        One for each channel, in data units.
+    tolerances : sequence of Tolerance
+        One for each channel; of a colour image the first one counts.
     """
 
     def __init__(
-        self, layout: ImageLayout, level: int, selected: Sequence[AxisSelection], max_errors: Sequence[int]
+        self, layout: ImageLayout, level: int, selected: Sequence[AxisSelection], tolerances: Sequence[Tolerance]
     ) -> None:
         self._layout = layout
         self._level = level
         self._selected = selected
-        self._max_errors = max_errors
+        self._tolerances = tolerances
 
     def empty(self) -> NDArray[Any]:
         """A result of fill values, all axes in it."""
@@ -178,8 +178,7 @@ class PartedView:
         for places in product(*walks):
             plane = {a: leading[n].samples[places[n]] for n, a in enumerate(axes[:-2]) if n != colour}
             c = plane.pop("c", 0)
-            error = min(self._max_errors) if colour is not None else self._max_errors[c]
-            view = View(self.region, self._level, channels=(c,), max_error=error, **plane)
+            view = View(self.region, self._level, channels=(c,), tolerance=self._tolerances[c], **plane)
             target = result[tuple(slice(None) if n == colour else place for n, place in enumerate(places))]
             for wish in view_parts(self._layout, view):
                 yield Part(wish, target if colour is not None else target[None], components, step)

@@ -27,7 +27,7 @@ from typing import TypeAlias
 from firstlight import plan
 from firstlight.codecs.errors import CodecError
 from firstlight.codecs.index import Index, head_size
-from firstlight.codecs.select import bound, segments_for
+from firstlight.codecs.select import bound, mse, segments_for
 from firstlight.geometry import Region
 from firstlight.layout import DTYPE_LIMITS, ImageLayout
 from firstlight.plan import Rank, Request, View, ViewPart
@@ -343,32 +343,37 @@ class Session:
         shard = self._shards.get(key)
         return shard is not None and shard.absent
 
-    def part_bound(self, part: ViewPart) -> int:
-        """Bound on the error of what is there of a part, in data units; the data type's range before its head."""
+    def part_errors(self, part: ViewPart) -> tuple[int, float]:
+        """(bound on the error, mean squared error by estimate) of what is there of a part, in data units.
+
+        Before its head is known: of the data type's whole range.
+        """
         shard = self._shards.get(part.ref.key)
         if shard is not None and shard.absent:
-            return 0
+            return 0, 0.0
         if shard is None or shard.index is None:
             least, greatest = DTYPE_LIMITS[self.layout.dtype]
-            return greatest - least
+            return greatest - least, float((greatest - least) ** 2)
         fitted = plan.fit_region(shard.index, part.ref.level, part.ref.region)
         if fitted is None:
-            return 0
-        return bound(shard.index, fitted[0], plan.complete_layers(shard.index, *fitted, shard.have))
+            return 0, 0.0
+        layers = plan.complete_layers(shard.index, *fitted, shard.have)
+        return bound(shard.index, fitted[0], layers), mse(shard.index, fitted[0], layers)
 
-    def bound(self) -> int:
-        """Bound on the error of the view as it is now, over all its parts, in data units."""
-        return max((self.part_bound(part) for part in self.parts), default=0)
+    def errors(self) -> tuple[int, float]:
+        """As `part_errors`, of the view as it is now: the worst of its parts."""
+        each = [self.part_errors(part) for part in self.parts]
+        return max((error for error, _ in each), default=0), max((squared for _, squared in each), default=0.0)
 
     @property
     def exact(self) -> bool:
         """Every sample of the view is there to the last bit."""
-        return self.bound() == 0
+        return self.errors()[0] == 0
 
     @property
     def complete(self) -> bool:
         """The view has the precision that was asked for."""
-        return all(self.part_bound(part) <= part.max_error for part in self.parts)
+        return all(part.tolerance.allows(*self.part_errors(part)) for part in self.parts)
 
     @property
     def idle(self) -> bool:

@@ -1,4 +1,7 @@
-/** Bundles the viewer into web/server/dist: what our server, or any static host, serves. */
+/**
+ * Bundles the viewer into web/server/dist (what our server, or any static host, serves), and the codec by itself, with its
+ * benchmark page, into codecs/js/dist.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -8,7 +11,7 @@ import { gzipSync } from "node:zlib";
 import esbuild from "esbuild";
 
 const web = dirname(fileURLToPath(import.meta.url));
-const dist = join(web, "server", "dist");
+const codec = join(web, "..", "codecs", "js");
 /** The whole viewer, compressed. */
 const LIMIT_BYTES = 250_000;
 
@@ -21,24 +24,38 @@ function findKernels() {
   return execFileSync(python, ["-c", find], { encoding: "utf8" }).trim();
 }
 
-await rm(dist, { recursive: true, force: true });
-await mkdir(dist, { recursive: true });
-const options = {
-  absWorkingDir: web,
-  entryPoints: { viewer: "viewer/src/main.ts", worker: "viewer/src/data/worker.ts" },
-  bundle: true,
-  format: "esm",
-  target: "es2022",
-  minify: true,
-  sourcemap: "linked",
-  sourcesContent: false,
-  legalComments: "linked",
-  outdir: dist,
-  logLevel: "warning",
-};
-await esbuild.build(options);
-await esbuild.build({ ...options, entryPoints: { viewer: "viewer/src/ui/viewer.css" }, sourcemap: false });
-await copyFile(findKernels(), join(dist, "kernels.wasm"));
+/** Scripts, styles and the kernels into `dist`, which is emptied first. */
+async function bundle(dist, scripts, styles) {
+  await rm(dist, { recursive: true, force: true });
+  await mkdir(dist, { recursive: true });
+  const options = {
+    absWorkingDir: web,
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    minify: true,
+    sourcesContent: false,
+    legalComments: "linked",
+    outdir: dist,
+    logLevel: "warning",
+  };
+  await esbuild.build({ ...options, entryPoints: scripts, sourcemap: "linked" });
+  await esbuild.build({ ...options, entryPoints: styles });
+  await copyFile(findKernels(), join(dist, "kernels.wasm"));
+}
+
+const worker = join(codec, "src", "worker.ts");
+
+const page = join(codec, "bench");
+const codecDist = join(codec, "dist");
+const scripts = { codecs: join(codec, "src", "main.ts"), worker, bench: join(page, "bench.ts") };
+await bundle(codecDist, scripts, { bench: join(page, "bench.css") });
+await copyFile(join(page, "index.html"), join(codecDist, "bench.html"));
+await copyFile(join(page, "sample.fls"), join(codecDist, "sample.fls"));
+execFileSync(join(web, "node_modules", ".bin", "tsc"), ["--project", codec], { stdio: "inherit" });
+
+const dist = join(web, "server", "dist");
+await bundle(dist, { viewer: "viewer/src/main.ts", worker }, { viewer: "viewer/src/ui/viewer.css" });
 await copyFile(join(web, "viewer", "index.html"), join(dist, "index.html"));
 
 const sizes = {};

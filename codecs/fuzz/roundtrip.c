@@ -1,5 +1,6 @@
 /* Fuzz target: any bytes as the samples of a small image. Transform, tiles and the inverse must give them back exactly,
- * within buffers of exactly the promised sizes; fewer layers must stay within the stated bound. */
+ * within buffers of exactly the promised sizes; any number of layers must stay within the stated bound; a prefix of a
+ * segment must give whole passes; all ways of coding that the processor has must agree. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Tiles of more than 64 x 64 coefficients a band are coded by rANS. */
-enum { MOST_SIDE = 160 };
+enum { MOST_SIDE = 160, MOST_LAYERS = 7, OPTIONS = 8 };
 
 static void require(int ok) {
     if (!ok) abort();
@@ -20,9 +21,71 @@ static void *exactly(size_t size) {
     return p;
 }
 
+/* Segments of a tile, in a buffer of their size. */
+typedef struct {
+    uint8_t *data;
+    const uint8_t *layer[FL_MAX_LAYERS];
+    uint32_t size[FL_MAX_LAYERS];
+} tile_segments;
+
+/* What the first bytes of an input choose; a table of values that lie 1 + i % 3 apart, or none. */
+static void choose(const uint8_t *data, fl_info *info, uint16_t *values) {
+    memset(info, 0, sizeof *info);
+    info->codec = FL_CODEC_WAVELET;
+    info->width = 1u + data[0] % MOST_SIDE;
+    info->height = 1u + data[1] % MOST_SIDE;
+    info->components = 1u + (data[2] & 3u);
+    info->colour = info->components >= 3u ? (data[2] >> 2 & 3u) % 3u : FL_COLOUR_NONE;
+    info->transform = (data[2] >> 4 & 3u) % 3u;
+    info->is_signed = data[2] >> 6 & 1u;
+    info->bits = 1u + data[3] % 16u;
+    if (data[2] >> 7 && info->bits >= 3u) info->values = 1u << (info->bits - 2u);
+    uint32_t place = info->is_signed ? 1u << (info->bits - 1u) : 0u;
+    for (uint32_t i = 0; i < info->values; i++) values[i] = (uint16_t)(i * 2u + i % 3u - place);
+    info->level[0].layers = 1u + data[4] % MOST_LAYERS;
+    info->groups = 1u + (data[4] >> 3) % FL_MAX_GROUPS;
+    for (uint32_t g = 1; g < info->groups; g++)
+        info->group_start[g] = info->group_start[g - 1u] + 1u + (data[4] >> 5) % 3u;
+}
+
+/* Layers' slopes fall by 2 to 16 from one of up to 2^15; a band weighs twice what its finer neighbour does. */
+static void share_out(const uint8_t *data, const fl_info *info, fl_layering *layering) {
+    memset(layering, 0, sizeof *layering);
+    double slope = (double)(1u << data[5] % 16u);
+    for (uint32_t n = 0; n < info->level[0].layers; n++, slope /= (double)(2u << (data[5] >> 4 & 3u)))
+        for (uint32_t c = 0; c < info->components; c++) layering->slope[c][n] = slope;
+    for (uint32_t c = 0; c < info->components; c++)
+        for (uint32_t k = 0; k < info->levels; k++)
+            for (uint32_t b = 0; b < 3u; b++)
+                layering->weight[c][k][b] = (double)(1u << 2u * k) * (b == 2 ? 0.5 : 1.0) * (c == 0 ? 3.0 : 0.75);
+}
+
+/* Samples of `info`: bytes of the input, over and over, cut to what the head allows. */
+static void *fill(const uint8_t *data, size_t size, const fl_info *info, size_t count) {
+    uint8_t *small = exactly(count * (info->bits <= 8u ? 1u : 2u));
+    uint16_t *big = (uint16_t *)(void *)small;
+    uint32_t most = info->values > 0 ? info->values : 1u << info->bits;
+    uint32_t least = info->is_signed && info->values == 0 ? most / 2u : 0u;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t byte = data[i % size], sample = info->bits <= 8u ? byte : byte << 8 | data[(i * 7u + 3u) % size];
+        if (info->bits <= 8u)
+            small[i] = (uint8_t)(sample % most - least);
+        else
+            big[i] = (uint16_t)(sample % most - least);
+    }
+    return small;
+}
+
 static int32_t sample(const fl_info *info, const void *samples, size_t i) {
     if (info->bits <= 8u) return info->is_signed ? ((const int8_t *)samples)[i] : ((const uint8_t *)samples)[i];
     return info->is_signed ? ((const int16_t *)samples)[i] : ((const uint16_t *)samples)[i];
+}
+
+/* The sample that a coded one stands for. */
+static int32_t original(const fl_info *info, const uint16_t *values, const void *coded, size_t i) {
+    if (info->values == 0) return sample(info, coded, i);
+    uint16_t value = values[info->bits <= 8u ? ((const uint8_t *)coded)[i] : ((const uint16_t *)coded)[i]];
+    return info->is_signed ? (int16_t)value : value;
 }
 
 /* The most that the first `layers` layers may leave: the sum over levels of what each adds (SPEC 2.4). */
@@ -32,81 +95,171 @@ static uint32_t bound(const fl_info *info, uint32_t layers) {
     return sum;
 }
 
+static tile_segments encode(const fl_info *info, const fl_layering *layering, uint32_t level, uint32_t tile,
+                            const int32_t *planes, fl_tile_report *report, void *scratch) {
+    const fl_level *l = &info->level[level];
+    uint32_t x = tile % l->tiles_x, y = tile / l->tiles_x, total = 0;
+    size_t capacity = 256u + 8u * info->components * fl_wavelet_tile_size(info, level, x, y);
+    tile_segments segments;
+    memset(&segments, 0, sizeof segments);
+    uint8_t *out = exactly(capacity), *other = exactly(capacity);
+    require(fl_wavelet_tile_encode(info, layering, level, x, y, planes, out, capacity, segments.size, report,
+                                   scratch) == FL_OK);
+    for (uint32_t n = 0; n < l->layers; n++) {
+        total += segments.size[n];
+        require(report->squared_error[n + 1u] <= report->squared_error[n]);
+    }
+    require(total <= capacity);
+    for (uint32_t path = FL_PATH_PORTABLE; path <= FL_PATH_AVX512; path++) {
+        uint32_t sizes[FL_MAX_LAYERS] = {0};
+        fl_tile_report same;
+        fl_status found = fl_wavelet_tile_encode_by(path, info, layering, level, x, y, planes, other, capacity, sizes,
+                                                    &same, scratch);
+        require(found == FL_OK || found == FL_INVALID);
+        if (found == FL_OK) require(memcmp(sizes, segments.size, sizeof sizes) == 0 && memcmp(other, out, total) == 0);
+    }
+    segments.data = exactly(total);
+    memcpy(segments.data, out, total);
+    for (uint32_t n = 0, at = 0; n < l->layers; at += segments.size[n++]) segments.layer[n] = segments.data + at;
+    free(other);
+    free(out);
+    return segments;
+}
+
+/* The first `layers` layers of a tile, of the last one `prefix` bytes or all (0). */
+static void *decode(const fl_info *info, uint32_t level, uint32_t tile, const tile_segments *segments, uint32_t layers,
+                    uint32_t prefix, uint8_t *wide, void *scratch) {
+    const fl_level *l = &info->level[level];
+    uint32_t x = tile % l->tiles_x, y = tile / l->tiles_x, sizes[FL_MAX_LAYERS], partial = prefix > 0, is_wide = 2;
+    const uint8_t *layer[FL_MAX_LAYERS];
+    size_t count = info->components * fl_wavelet_tile_size(info, level, x, y);
+    void *coefs = exactly(count * sizeof(int32_t));
+    uint8_t *part = exactly(prefix);
+    memcpy(layer, segments->layer, sizeof layer);
+    memcpy(sizes, segments->size, sizeof sizes);
+    if (partial) {
+        memcpy(part, layer[layers - 1u], prefix);
+        layer[layers - 1u] = part;
+        sizes[layers - 1u] = prefix;
+    }
+    require(fl_wavelet_tile_decode(info, level, x, y, layer, sizes, layers, partial, coefs, &is_wide, scratch) ==
+            FL_OK);
+    for (uint32_t path = FL_PATH_PORTABLE; path <= FL_PATH_AVX512; path++) {
+        uint32_t other_wide = 2;
+        void *other = exactly(count * sizeof(int32_t));
+        fl_status found = fl_wavelet_tile_decode_by(path, info, level, x, y, layer, sizes, layers, partial, other,
+                                                    &other_wide, scratch);
+        require(found == FL_OK || found == FL_INVALID);
+        if (found == FL_OK)
+            require(other_wide == is_wide &&
+                    memcmp(other, coefs, count * (is_wide ? sizeof(int32_t) : sizeof(int16_t))) == 0);
+        free(other);
+    }
+    free(part);
+    *wide = (uint8_t)is_wide;
+    return coefs;
+}
+
+static int32_t coefficient(const void *coefs, int wide, size_t i) {
+    return wide ? ((const int32_t *)coefs)[i] : ((const int16_t *)coefs)[i];
+}
+
+/* What is known of a coefficient with its planes down to p (SPEC 3.7). */
+static int32_t known(int32_t exact, uint32_t p) {
+    int32_t magnitude = exact < 0 ? -exact : exact, k = magnitude >> p;
+    int32_t point = k == 0 ? 0 : (k << p) + (k == 1 ? (7 << p) >> 4 : (31 << p) >> 6);
+    return exact < 0 ? -point : point;
+}
+
+/* Every prefix of a layer's segment must give whole passes of it: each band as it is with its planes down to one that
+ * lies between what the layers before and this one have. */
+static void check_prefixes(const fl_info *info, uint32_t level, uint32_t tile, const tile_segments *segments,
+                           const fl_tile_report *report, void *scratch) {
+    const fl_level *l = &info->level[level];
+    uint32_t x = tile % l->tiles_x, y = tile / l->tiles_x;
+    fl_extent across = fl_tile_extent(l->width, l->tile_log2, x), down = fl_tile_extent(l->height, l->tile_log2, y);
+    size_t band[3] = {(size_t)across.high * down.low, (size_t)across.low * down.high, (size_t)across.high * down.high};
+    uint8_t exact_wide, wide;
+    void *exact = decode(info, level, tile, segments, l->layers, 0, &exact_wide, scratch);
+    for (uint32_t n = 0; n < l->layers; n++) {
+        if (segments->size[n] == 0) continue;
+        uint32_t payload = segments->size[n] - fl_check_size(segments->size[n]);
+        for (uint32_t prefix = 1; prefix <= payload; prefix += payload < 6u ? 1u : 1u + payload / 3u) {
+            void *coefs = decode(info, level, tile, segments, n + 1u, prefix, &wide, scratch);
+            size_t at = 0;
+            for (uint32_t c = 0; c < info->components; c++)
+                for (uint32_t b = 0; b < 3u; at += band[b++]) {
+                    uint32_t p = report->cut[n + 1u][c][b], most = report->cut[n][c][b];
+                    for (int same = 0; !same; p++) {
+                        require(p <= most);
+                        same = 1;
+                        for (size_t i = at; i < at + band[b] && same; i++)
+                            same = coefficient(coefs, wide, i) == known(coefficient(exact, exact_wide, i), p);
+                    }
+                }
+            free(coefs);
+        }
+    }
+    free(exact);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    if (size < 8u) return 0;
+    static uint16_t values[1u << 14];
+    if (size <= OPTIONS) return 0;
     fl_info info;
-    memset(&info, 0, sizeof info);
-    info.codec = FL_CODEC_WAVELET;
-    info.width = 1u + data[0] % MOST_SIDE;
-    info.height = 1u + data[1] % MOST_SIDE;
-    info.components = data[2] & 1u ? 3u : 1u;
-    info.components = data[2] & 128u && info.components == 3u ? 4u : info.components;
-    info.colour = info.components >= 3u ? (data[2] >> 1 & 1u) + (data[2] >> 4 & 1u) : FL_COLOUR_NONE;
-    info.transform = (data[2] >> 5 & 3u) % 3u;
-    info.is_signed = data[2] >> 2 & 1u;
-    info.bits = data[2] & 8u ? 16u : 8u;
+    fl_layering layering;
+    choose(data, &info, values);
     require(fl_head_plan(&info) == FL_OK);
-    for (uint32_t c = 0; c < info.components; c++)
-        for (uint32_t k = 0; k < info.levels; k++)
-            for (uint32_t n = 0, cut = 3u + data[3] % 12u; n < info.level[k].layers;
-                 n++, cut = cut > 2u ? cut / 2u : 0u)
-                info.cut[c][k][n] = n + 1u == info.level[k].layers ? 0u : cut;
+    share_out(data, &info, &layering);
 
     size_t plane = (size_t)info.width * info.height, count = plane * info.components;
-    size_t bytes = count * (info.bits <= 8u ? 1u : 2u);
-    uint8_t *samples = exactly(bytes), *again = exactly(bytes);
-    for (size_t i = 0; i < bytes; i++) samples[i] = data[4u + i % (size - 4u)]; /* a short input repeats */
+    void *samples = fill(data + OPTIONS, size - OPTIONS, &info, count), *again = exactly(count * 2u);
     int32_t *planes = exactly(count * sizeof(int32_t));
     void *workspace = exactly(fl_wavelet_forward_workspace(&info));
     ptrdiff_t stride_c = (ptrdiff_t)plane, stride_y = (ptrdiff_t)info.width;
     require(fl_wavelet_forward(&info, samples, stride_c, stride_y, 1, planes, workspace) == FL_OK);
     free(workspace);
-    require(fl_wavelet_errors(&info, planes, NULL) == FL_OK);
 
-    void *scratch = exactly(fl_wavelet_tile_scratch(&info));
+    void *scratch = exactly(fl_wavelet_encode_scratch(&info));
+    tile_segments *segments = exactly(info.tiles * sizeof *segments);
+    fl_tile_report *reports = exactly(info.tiles * sizeof *reports);
+    for (uint32_t k = 0; k <= info.levels; k++)
+        for (uint32_t t = 0, first = info.level[k].first_tile; t < info.level[k].tiles_x * info.level[k].tiles_y; t++)
+            segments[first + t] = encode(&info, &layering, k, t, planes, &reports[first + t], scratch);
+    free(scratch);
+    workspace = exactly(fl_wavelet_errors_workspace(&info));
+    require(fl_wavelet_errors(&info, planes, reports, info.values > 0 ? values : NULL, workspace) == FL_OK);
+    free(workspace);
+
+    scratch = exactly(fl_wavelet_decode_scratch(&info));
     workspace = exactly(fl_wavelet_region_workspace(&info, 0, info.width, info.height));
-    int32_t **tiles = exactly((size_t)info.tiles * info.components * sizeof(int32_t *));
-    size_t capacity = 64u + 8u * 3u * (size_t)FL_MAX_TILE * FL_MAX_TILE;
-    uint8_t *segments = exactly(capacity);
+    void **tiles = exactly(info.tiles * sizeof(void *));
+    uint8_t *wide = exactly(info.tiles);
     for (uint32_t layers = 0; layers <= info.level[0].layers; layers++) {
         for (uint32_t k = 0; k <= info.levels; k++)
-            for (uint32_t t = 0; t < info.level[k].tiles_x * info.level[k].tiles_y; t++)
-                for (uint32_t c = 0; c < info.components; c++) {
-                    const fl_level *level = &info.level[k];
-                    uint32_t x = t % level->tiles_x, y = t / level->tiles_x, lengths[FL_MAX_LAYERS] = {0};
-                    require(fl_wavelet_tile_encode(&info, c, k, x, y, planes + c * plane, segments, capacity, lengths,
-                                                   scratch) == FL_OK);
-                    for (uint32_t path = FL_PATH_PORTABLE; layers == 0 && path <= FL_PATH_AVX512; path++) {
-                        uint32_t sizes[FL_MAX_LAYERS] = {0}, total = 0;
-                        uint8_t *other = exactly(capacity);
-                        fl_status found = fl_wavelet_tile_encode_by(path, &info, c, k, x, y, planes + c * plane, other,
-                                                                    capacity, sizes, scratch);
-                        require(found == FL_OK || found == FL_INVALID);
-                        for (uint32_t n = 0; n < level->layers; n++) total += lengths[n];
-                        if (found == FL_OK)
-                            require(memcmp(sizes, lengths, sizeof sizes) == 0 && memcmp(other, segments, total) == 0);
-                        free(other);
-                    }
-                    const uint8_t *parts[FL_MAX_LAYERS] = {segments};
-                    for (uint32_t n = 1; n < level->layers; n++) parts[n] = parts[n - 1u] + lengths[n - 1u];
-                    int32_t *coefs = exactly(fl_wavelet_tile_size(&info, k, x, y) * sizeof(int32_t));
-                    require(fl_wavelet_tile_decode(&info, c, k, x, y, parts, lengths, fl_min(layers, level->layers),
-                                                   coefs, scratch) == FL_OK);
-                    tiles[c + info.components * (level->first_tile + t)] = coefs;
-                }
-        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const int32_t *const *)tiles, NULL, again,
-                                  stride_c, stride_y, 1, workspace) == FL_OK);
+            for (uint32_t t = 0, first = info.level[k].first_tile; t < info.level[k].tiles_x * info.level[k].tiles_y;
+                 t++)
+                tiles[first + t] = decode(&info, k, t, &segments[first + t], fl_min(layers, info.level[k].layers), 0,
+                                          &wide[first + t], scratch);
+        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const void *const *)tiles, wide,
+                                  info.values > 0 ? values : NULL, again, stride_c, stride_y, 1, workspace) == FL_OK);
+        uint32_t most = layers < info.level[0].layers ? bound(&info, layers) : 0u;
         for (size_t i = 0; i < count; i++) {
-            int32_t off = sample(&info, samples, i) - sample(&info, again, i);
-            require((uint32_t)(off < 0 ? -off : off) <= bound(&info, layers));
+            int32_t off = original(&info, values, samples, i) - sample(&info, again, i);
+            require((uint32_t)(off < 0 ? -off : off) <= most);
         }
-        for (uint32_t i = 0; i < info.tiles * info.components; i++) free(tiles[i]);
+        for (uint32_t i = 0; i < info.tiles; i++) free(tiles[i]);
     }
-    require(memcmp(samples, again, bytes) == 0);
-    free(segments);
+    for (uint32_t k = 0; k < info.levels; k++)
+        for (uint32_t t = 0, first = info.level[k].first_tile; t < info.level[k].tiles_x * info.level[k].tiles_y; t++)
+            check_prefixes(&info, k, t, &segments[first + t], &reports[first + t], scratch);
+    for (uint32_t i = 0; i < info.tiles; i++) free(segments[i].data);
+    free(wide);
     free(tiles);
     free(workspace);
     free(scratch);
+    free(reports);
+    free(segments);
     free(planes);
     free(again);
     free(samples);

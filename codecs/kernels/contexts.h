@@ -1,50 +1,127 @@
-/* Contexts of a row of coefficients (SPEC 3.6): plain loops over bytes, that compilers turn into vector code. Included
- * once for each instruction set, with TARGET and NAME() defined. */
+/* Contexts of a row of coefficients (SPEC 3.6.1), 64 columns at a time, and what else passes need of words. */
+#ifndef FL_CONTEXTS_H
+#define FL_CONTEXTS_H
 
-/* One row of a band of kind 0 HL, 1 LH, 2 HH; the weights are those of the table in the SPEC. `s` is the state of the
- * first coefficient, a and b those of the siblings. */
-TARGET FL_INLINE void NAME(context_row)(const uint8_t *restrict s, const uint8_t *restrict a, const uint8_t *restrict b,
-                                        uint32_t count, uint8_t *restrict contexts, const int kind) {
-    for (uint32_t x = 0; x < count; x++) {
-        const uint8_t *at = s + x;
-        uint8_t across = (uint8_t)(at[-1] + at[1]), down = (uint8_t)(at[-STRIDE] + at[STRIDE]);
-        uint8_t diagonal = (uint8_t)(at[-STRIDE - 1] + at[-STRIDE + 1] + at[STRIDE - 1] + at[STRIDE + 1]);
-        uint8_t across2 = (uint8_t)(at[-2] + at[2]), down2 = (uint8_t)(at[-2 * STRIDE] + at[2 * STRIDE]);
-        uint8_t first = a[x], second = b[x], sum; /* half of the weighted sum, rounded up; no nibble overflows */
-        if (kind == 0) {
-            uint8_t whole = (uint8_t)((across + 2 * down + diagonal + down2) & 15);
-            uint8_t rest = (uint8_t)((across2 + 3 * second) & 15); /* at most 2 + 3 */
-            sum = (uint8_t)(whole + (first & 1) + (((uint8_t)(rest + 1) >> 1) & 7));
-        } else if (kind == 1) {
-            uint8_t whole = (uint8_t)((2 * across + down + diagonal + across2) & 15);
-            uint8_t rest = (uint8_t)((down2 + 3 * (first + second)) & 15); /* at most 2 + 6 */
-            sum = (uint8_t)(whole + (((uint8_t)(rest + 1) >> 1) & 7));
-        } else {
-            uint8_t whole = (uint8_t)((across + down + diagonal + 2 * ((first & 1) + (second & 1))) & 15);
-            uint8_t rest = (uint8_t)((down + across2 + down2) & 15);
-            sum = (uint8_t)(whole + (((uint8_t)(rest + 1) >> 1) & 7));
-        }
-        uint8_t fresh = sum < 15 ? sum : 15;
-        uint8_t near = (uint8_t)(((uint8_t)(across + down) >> 4) & 7);
-        uint8_t ones = (uint8_t)((first >> 4) & 1), others = (uint8_t)((second >> 4) & 1);
-        uint8_t once = (uint8_t)(16 + near + (ones | others));
-        uint8_t quarter = (uint8_t)((uint8_t)(2 * near + ones + others + 2) >> 2);
-        quarter = quarter < 3 ? quarter : 3;
-        uint8_t more = (uint8_t)(24 + quarter + ((at[0] >> 5) & 4));
-        uint8_t refined = at[0] & 16 ? more : once;
-        contexts[x] = at[0] & 1 ? refined : fresh;
+#include "tile.h"
+
+#define BITS uint64_t
+#define NAME(name) fl_word_##name
+#include "context_logic.h"
+#undef NAME
+#undef BITS
+
+/* All words of a row. */
+typedef uint64_t fl_wide __attribute__((vector_size(8 * WORDS)));
+FL_INLINE fl_wide fl_load_wide(const uint64_t *from) {
+    fl_wide row;
+    fl_copy(&row, from, sizeof row);
+    return row;
+}
+FL_INLINE void fl_store_wide(uint64_t *to, fl_wide row) { fl_copy(to, &row, sizeof row); }
+
+/* The neighbours `by` columns to the left and right of the 64 of word w. */
+FL_INLINE uint64_t fl_left(const uint64_t *row, const uint32_t w, const uint32_t by) {
+    return row[w] << by | (w > 0u ? row[w - 1u] >> (WORD - by) : 0u);
+}
+FL_INLINE uint64_t fl_right(const uint64_t *row, const uint32_t w, const uint32_t by) {
+    return row[w] >> by | (w + 1u < WORDS ? row[w + 1u] << (WORD - by) : 0u);
+}
+
+/* Shifts by 0 to 64, and the n lowest bits, without branches. */
+FL_INLINE uint64_t fl_shift_left(uint64_t bits, uint32_t by) { return bits << (by / 2u) << (by - by / 2u); }
+FL_INLINE uint64_t fl_shift_right(uint64_t bits, uint32_t by) { return bits >> (by / 2u) >> (by - by / 2u); }
+FL_INLINE uint64_t fl_low_bits(uint32_t n) { return n < WORD ? ((uint64_t)1 << n) - 1u : ~(uint64_t)0; }
+
+/* Word w of a row of a band of kind 0 HL, 1 LH, 2 HH; a and b are the siblings' rows. */
+FL_INLINE context_bits fl_word_contexts(const state_row *at, const state_row *a, const state_row *b, const uint32_t w,
+                                        const int kind) {
+    const state_row *up = at - 1, *down = at + 1;
+    context_bits contexts;
+    const fl_word_neighbours n = {
+        .own = at->one[w],
+        .west = fl_left(at->one, w, 1),
+        .east = fl_right(at->one, w, 1),
+        .west2 = fl_left(at->one, w, 2),
+        .east2 = fl_right(at->one, w, 2),
+        .south = down->one[w],
+        .south_west = fl_left(down->one, w, 1),
+        .south_east = fl_right(down->one, w, 1),
+        .south2 = at[2].one[w],
+        .a = a->one[w],
+        .b = b->one[w],
+        .north = up->one[w],
+        .north_west = fl_left(up->one, w, 1),
+        .north_east = fl_right(up->one, w, 1),
+        .north2 = at[-2].one[w],
+        .own_two = at->two[w],
+        .west_two = fl_left(at->two, w, 1),
+        .east_two = fl_right(at->two, w, 1),
+        .north_two = up->two[w],
+        .south_two = down->two[w],
+        .a_two = a->two[w],
+        .b_two = b->two[w],
+        .own_four = at->four[w],
+    };
+    fl_word_significance(&n, contexts.bit, kind);
+    contexts.bit[4] = 0;
+    if (n.own != 0) fl_word_refinement(&n, contexts.bit);
+    return contexts;
+}
+
+/* All words of a row that the band reaches. */
+FL_INLINE void fl_contexts(const band *own, uint32_t b, uint32_t y, context_bits *contexts) {
+    const state_row *at = own->state + y, *first = own->siblings[0] + y, *second = own->siblings[1] + y;
+    if (b == 0) {
+        contexts[0] = fl_word_contexts(at, first, second, 0, 0);
+        if (own->width > WORD) contexts[1] = fl_word_contexts(at, first, second, 1, 0);
+    } else if (b == 1) {
+        contexts[0] = fl_word_contexts(at, first, second, 0, 1);
+        if (own->width > WORD) contexts[1] = fl_word_contexts(at, first, second, 1, 1);
+    } else {
+        contexts[0] = fl_word_contexts(at, first, second, 0, 2);
+        if (own->width > WORD) contexts[1] = fl_word_contexts(at, first, second, 1, 2);
     }
 }
 
-TARGET static __attribute__((noinline)) void NAME(contexts)(const fl_tile *t, uint32_t b, uint32_t x, uint32_t y,
-                                                            uint32_t count, uint8_t *contexts) {
-    const band *own = &t->bands[b];
-    size_t at = (size_t)y * STRIDE + x;
-    const uint8_t *s = own->state + at, *first = own->siblings[0] + at, *second = own->siblings[1] + at;
-    if (b == 0)
-        NAME(context_row)(s, first, second, count, contexts, 0);
-    else if (b == 1)
-        NAME(context_row)(s, first, second, count, contexts, 1);
-    else
-        NAME(context_row)(s, first, second, count, contexts, 2);
+/* The context of a sign as a number of four bits: the sum of the neighbours' signs across is positive, is negative;
+ * that down is positive, is negative. */
+typedef struct {
+    uint64_t bit[4];
+} sign_bits;
+FL_INLINE sign_bits fl_sign_bits(const state_row *at, const uint32_t w) {
+    const uint64_t *minus = at->negative;
+    uint64_t plus[WORDS];
+    for (uint32_t i = 0; i < WORDS; i++) plus[i] = at->one[i] ^ minus[i];
+    uint64_t across_plus = fl_left(plus, w, 1) | fl_right(plus, w, 1);
+    uint64_t across_minus = fl_left(minus, w, 1) | fl_right(minus, w, 1);
+    uint64_t down_plus = (at[-1].one[w] ^ at[-1].negative[w]) | (at[1].one[w] ^ at[1].negative[w]);
+    uint64_t down_minus = at[-1].negative[w] | at[1].negative[w];
+    return (sign_bits){
+        {across_plus & ~across_minus, across_minus & ~across_plus, down_plus & ~down_minus, down_minus & ~down_plus}};
 }
+
+/* The context's number by that of four bits. */
+static const uint8_t fl_sign_context[16] = {[0] = 4, [1] = 7, [2] = 1, [4] = 5, [5] = 8, [6] = 2, [8] = 3, [9] = 6};
+
+/* 64 columns of up to 8 bits as bytes; bit i of all is bits[i * step]. */
+FL_INLINE void fl_bytes(uint8_t *to, const uint64_t *bits, uint32_t step, uint32_t n) {
+    for (uint32_t x = 0; x < WORD; x += 8u) {
+        uint64_t eight = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            /* Bit j of a byte moves to the top of byte j: 2^j + 127 has it where it is not 0. */
+            uint64_t spread = (bits[i * step] >> x & 255u) * 0x0101010101010101u & 0x8040201008040201u;
+            eight |= ((spread + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u) << i;
+        }
+        for (uint32_t j = 0; j < 8u; j++) to[x + j] = (uint8_t)(eight >> (8u * j));
+    }
+}
+
+/* A row after a pass: word w got new bits, and what became significant the signs `minus`. */
+FL_INLINE void fl_update(state_row *at, const uint32_t w, uint64_t bits, uint64_t minus) {
+    at->four[w] = at->two[w];
+    at->two[w] = at->one[w];
+    at->one[w] |= bits;
+    at->negative[w] |= minus;
+}
+
+#endif

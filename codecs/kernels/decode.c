@@ -1,123 +1,283 @@
-/* Decoding of tiles (SPEC 3.5 to 3.8). */
-#include "tile.h"
+/* Decoding of tiles (SPEC 3.5 to 3.7). */
+#include "decode.h"
 
-/* LEB128 below 2^28 (SPEC 1.2): sizes of parts of a segment. Returns 0 when it is none. */
-static int read_size(const uint8_t **data, const uint8_t *end, uint32_t *value) {
-    *value = 0;
-    for (uint32_t shift = 0; shift < 28u && *data < end; shift += 7u) {
-        uint32_t byte = *(*data)++;
-        *value |= (byte & 127u) << shift;
-        if (byte < 128u) return byte != 0 || shift == 0;
+size_t fl_wavelet_decode_scratch(const fl_info *info) {
+    return sizeof(fl_decoder) - (FL_MAX_COMPONENTS - info->components) * sizeof(fl_component);
+}
+
+/* ---- a row, symbol by symbol ------------------------------------------------------------------------------------- */
+
+/* Where the symbols of a pass come from: the range coder with models by context, or rANS with a choice. */
+typedef struct {
+    fl_coder *coder;
+    fl_model *models;
+    fl_rans_reader *reader;
+    const pass_choice *choice;
+} source;
+
+/* SPEC 3.5.2, with masks instead of branches. */
+static inline uint32_t read_symbol(fl_rans_reader *r, uint32_t lane, uint32_t zero) {
+    uint32_t x = r->state[lane], low = x & (PROBABILITY_ONE - 1u), scaled = zero * (x >> PROBABILITY_BITS);
+    uint32_t bit = low >= zero, mask = 0u - bit;
+    x = ((scaled + low) & ~mask) | ((x - scaled - zero) & mask);
+    if (x < STATE_LOW && r->words < r->end) {
+        x = x << 16 | r->words[0] | (uint32_t)r->words[1] << 8;
+        r->words += 2;
     }
-    return 0;
+    r->state[lane] = x;
+    return bit;
 }
 
-/* Planes top - 1 down to low with the range coder alone. */
-static void decode_adaptive(fl_tile *t, uint32_t top, uint32_t low, const uint8_t *data, const uint8_t *end) {
-    fl_coder coder;
-    fl_decoder_start(&coder, data, (size_t)(end - data));
-    for (uint32_t p = top; p-- > low;)
-        for (uint32_t b = 0; b < 3u; b++) {
-            fl_read_flags(&coder, t, b, p);
-            fl_read_plane(&coder, t, b, p);
-        }
-}
-
-/* Set up the lanes: their states are at `data`, the words behind. */
-static int start_reader(fl_rans_reader *r, uint32_t code, const uint8_t *raw, const uint8_t *data, const uint8_t *end) {
-    r->lanes = code ? 4u << code : 0u;
-    r->raw = raw;
-    r->raw_end = data;
-    r->raw_bits_used = 0;
-    r->in_tail = 0;
-    for (uint32_t i = 0; i < MAX_LANES; i++) r->state[i] = 0;
-    /* States: 4 bits tell the length, then come all bits but the leading 1. Bytes after the end are 0. */
-    uint64_t window = 0;
-    uint32_t held = 0, used = 0;
-    const uint8_t *start = data;
-    for (uint32_t i = 0; i < r->lanes; i++) {
-        for (; held <= 56u && data < end; held += 8u) window |= (uint64_t)*data++ << held;
-        uint32_t longer = (uint32_t)window & 15u, bits = longer ? 15u + longer : 16u;
-        uint32_t rest = (uint32_t)(window >> 4) & ((1u << bits) - 1u);
-        r->state[i] = rest | (longer ? 1u << bits : 0u);
-        window >>= 4u + bits;
-        held -= fl_min(held, 4u + bits);
-        used += 4u + bits;
+/* A bit of each column in `columns`. Lanes are those of the columns, or for signs counted from `count` on. */
+FL_INLINE uint64_t read_columns(const source *from, const uint8_t *contexts, uint64_t columns, uint32_t count,
+                                const int adaptive, const int signs) {
+    uint64_t result = 0;
+    for (; columns; columns &= columns - 1u, count++) {
+        const uint32_t x = (uint32_t)__builtin_ctzll(columns);
+        const uint32_t context = signs ? BIT_CONTEXTS + (uint32_t)fl_sign_context[contexts[x]] : contexts[x];
+        uint32_t bit;
+        if (adaptive)
+            bit = fl_code(from->coder, &from->models[context], 0, 0);
+        else
+            bit = read_symbol(from->reader, (signs ? count : x) & (from->reader->lanes - 1u),
+                              from->choice->zero[context]);
+        result |= (uint64_t)bit << x;
     }
-    data = (size_t)(end - start) < (used + 7u) / 8u ? end : start + (used + 7u) / 8u;
-    r->words = data;
-    r->end = end;
-    return r->lanes ? (end - data) % 2 == 0 : data == end;
+    return result;
 }
 
-static int decode_static(fl_tile *t, const fl_tile_ops *ops, uint32_t top, uint32_t low, const uint8_t *data,
-                         const uint8_t *end) {
-    uint32_t head, raw = 0;
-    if (!read_size(&data, end, &head)) return 0;
-    if ((head & 4u) && !read_size(&data, end, &raw)) return 0;
-    uint32_t side = head >> 3;
-    if (side > (size_t)(end - data) || raw > (size_t)(end - data) - side) return 0;
-
-    fl_coder coder;
-    uint32_t any = 0;
-    fl_decoder_start(&coder, data, side);
-    for (uint32_t p = top; p-- > low;)
-        for (uint32_t b = 0; b < 3u; b++) {
-            plane_choice *choice = &t->choices[p][b];
-            int refined = t->bands[b].begun != 0;
-            fl_read_flags(&coder, t, b, p);
-            choice->coded = t->bands[b].begun != 0;
-            if (!choice->coded) continue;
-            fl_read_choice(&coder, t, refined, choice);
-            any |= !choice->raw_bits | !choice->raw_signs;
-        }
-    fl_rans_reader reader;
-    if (!start_reader(&reader, head & 3u, data + side, data + side + raw, end)) return 0;
-    if (any && reader.lanes == 0) return 0;
-    if (reader.lanes == 0) reader.lanes = 8;
-    for (uint32_t p = top; p-- > low;)
-        for (uint32_t b = 0; b < 3u; b++)
-            if (t->choices[p][b].coded) ops->decode_plane(t, b, p, &t->choices[p][b], &reader);
-    return 1;
+/* The next raw bits, one for each column in `columns`; zeros after the end. */
+static uint64_t read_raw_columns(fl_rans_reader *r, uint64_t columns) {
+    uint64_t bits = fl_read_raw(r, (uint32_t)__builtin_popcountll(columns)), result = 0;
+    for (; columns; columns &= columns - 1u, bits >>= 1) result |= (bits & 1u) ? columns & (0u - columns) : 0u;
+    return result;
 }
 
-static fl_status decode(const fl_info *info, uint32_t component, uint32_t level, const fl_tile_shape *shape,
-                        const uint8_t *const *layer_data, const uint32_t *layer_size, uint32_t layers, int32_t *coefs,
-                        fl_tile *t, const fl_tile_ops *ops) {
-    uint32_t planes = 0, lowest = 0, adaptive = 0;
-    for (uint32_t n = 0; n < layers; n++) {
-        const uint8_t *data = layer_data[n];
-        uint32_t size = layer_size[n];
-        fl_plane_range range = fl_layer_planes(info, component, level, n);
-        uint32_t low = range.low, top = planes > 0 ? fl_min(range.top, planes) : range.top;
-        lowest = low;
-        if (size == 0) {
-            if (planes > 0 && top > low) return FL_CORRUPT; /* planes are due here */
+FL_INLINE void read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, const source *from,
+                        row_symbols *row, const int adaptive) {
+    const state_row *at = own->state + y;
+    const int raw_bits = !adaptive && from->choice->raw_bits, raw_signs = !adaptive && from->choice->raw_signs;
+    context_bits contexts[WORDS];
+    uint8_t bytes[WORD];
+    uint32_t count = 0;
+    if (!raw_bits) fl_contexts(own, b, y, contexts);
+    for (uint32_t w = 0; w < WORDS; w++) {
+        row->bits[w] = 0;
+        if (columns[w] == 0) continue;
+        if (raw_bits) {
+            row->bits[w] = read_raw_columns(from->reader, columns[w]);
             continue;
         }
-        if (size < CHECK_BYTES || top <= low) return FL_CORRUPT;
-        size -= CHECK_BYTES;
-        if (fl_crc16(data, size) != ((uint32_t)data[size] | (uint32_t)data[size + 1u] << 8)) return FL_CORRUPT;
-        const uint8_t *end = data + size;
-        if (planes == 0) { /* the first segment with anything in it tells how many planes there are */
-            if (size == 0) return FL_CORRUPT;
-            adaptive = *data & ADAPTIVE;
-            planes = top = *data++ & ~(uint32_t)ADAPTIVE;
-            if (planes <= low || planes > range.top || (shape->is_base && !adaptive)) return FL_CORRUPT;
-            fl_tile_start(t, shape, planes);
+        fl_bytes(bytes, contexts[w].bit, 1, 5);
+        row->bits[w] = read_columns(from, bytes, columns[w], 0, adaptive, 0);
+    }
+    for (uint32_t w = 0; w < WORDS; w++) {
+        uint64_t fresh = row->bits[w] & ~at->one[w];
+        row->minus[w] = 0;
+        if (fresh == 0) continue;
+        if (raw_signs) {
+            row->minus[w] = read_raw_columns(from->reader, fresh);
+            continue;
         }
-        if (adaptive)
-            decode_adaptive(t, top, low, data, end);
-        else if (!decode_static(t, ops, top, low, data, end))
-            return FL_CORRUPT;
+        sign_bits around = fl_sign_bits(at, w);
+        fl_bytes(bytes, around.bit, 1, 4);
+        row->minus[w] = read_columns(from, bytes, fresh, count, adaptive, 1);
+        count += (uint32_t)__builtin_popcountll(fresh);
     }
-    if (planes == 0) {
-        fl_fill(coefs, 0, shape->size * sizeof *coefs);
-        return FL_OK;
+}
+
+void fl_read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, const pass_choice *choice,
+                 fl_rans_reader *r, row_symbols *row) {
+    const source from = {.reader = r, .choice = choice};
+    read_row(own, b, y, columns, &from, row, 0);
+}
+
+/* A pass with adaptive models. */
+static void read_adaptive(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane) {
+    band *own = &k->bands[b];
+    const source from = {.coder = c, .models = k->models.symbol[b]};
+    for (uint32_t y = 0; own->begun && y < own->height; y++) {
+        row_symbols row = {{0}, {0}};
+        uint64_t columns[WORDS], any = 0;
+        for (uint32_t w = 0; w < WORDS; w++) any |= columns[w] = fl_coded_columns(own, y / BLOCK_ROWS, w, plane);
+        if (any) read_row(own, b, y, columns, &from, &row, 1);
+        fl_set_row(own, y, plane, &row, WORDS);
     }
-    for (uint32_t b = 0; b < 3u; b++) {
-        ops->finish(t, b, (int32_t)((1u << lowest) >> 1), coefs);
-        coefs += (size_t)t->bands[b].width * t->bands[b].height;
+}
+
+/* ---- raw bits and lanes ------------------------------------------------------------------------------------------ */
+
+uint64_t fl_read_raw(fl_rans_reader *r, uint32_t n) {
+    /* The last bytes, with zeros behind them. */
+    const uint32_t from = fl_min(r->raw_used >> 3, r->raw_size), left = fl_min(r->raw_size - from, 9);
+    uint8_t last[9] = {0};
+    fl_copy(last, r->raw + from, left);
+    fl_rans_reader copy;
+    copy.raw = last;
+    copy.raw_size = sizeof last;
+    copy.raw_used = r->raw_used & 7u;
+    r->raw_used += n;
+    return fl_take_raw(&copy, n);
+}
+
+/* What follows the range-coded part of a static layer: states of the lanes that are new, raw bits, words. */
+static int start_reader(fl_rans_reader *r, uint32_t lanes, uint32_t raw_size, const uint8_t *data, const uint8_t *end,
+                        int partial) {
+    /* States: 4 bits tell the length, then come all bits but the leading 1. */
+    uint64_t window = 0;
+    uint32_t held = 0;
+    for (uint32_t i = r->lanes; i < lanes; i++) {
+        for (; held <= 56u && data < end; held += 8u) window |= (uint64_t)*data++ << held;
+        const uint32_t longer = (uint32_t)window & 15u, bits = longer ? 15u + longer : 16u;
+        const uint32_t rest = (uint32_t)(window >> 4) & ((1u << bits) - 1u);
+        if (held < 4u + bits) return 0;
+        r->state[i] = rest | (longer ? 1u << bits : 0u);
+        window >>= 4u + bits;
+        held -= 4u + bits;
+    }
+    data -= held / 8u;
+    if (raw_size > (size_t)(end - data)) return 0;
+    r->lanes = lanes;
+    r->raw = data;
+    r->raw_size = raw_size;
+    r->raw_used = 0;
+    r->words = data + raw_size;
+    r->end = end;
+    r->in_tail = 0;
+    const ptrdiff_t odd = (end - r->words) % 2;
+    if (partial) r->end -= odd;
+    return partial || odd == 0;
+}
+
+/* ---- layers ------------------------------------------------------------------------------------------------------ */
+
+/* Of a prefix, passes count as long as the coder has not come to its end: from there on it reads zeros. */
+static void read_adaptive_layer(fl_coder *c, fl_tile *t, const fl_layer *layer, int partial) {
+    for (uint32_t i = 0; i < t->components; i++) {
+        fl_component *k = &t->component[i];
+        for (uint32_t end = k->passes + layer->count[i]; k->passes < end; k->passes++) {
+            const uint32_t b = pass_band(k->passes), plane = pass_plane(k, k->passes);
+            fl_read_flags(c, k, b, plane);
+            read_adaptive(c, k, b, plane);
+            if (partial && c->in == c->end) return;
+        }
+    }
+}
+
+/* Whether a lane may have wanted a word where there was none. */
+static int ran_short(const fl_rans_reader *r) {
+    uint32_t low = 0;
+    for (uint32_t i = 0; i < r->lanes; i++) low |= r->state[i] < STATE_LOW;
+    return low && r->words == r->end;
+}
+
+/* 0: corrupt. Of a prefix, passes count as long as all that they need is there. */
+static int read_static_layer(fl_decoder *d, fl_coder *c, const fl_layer *layer, int partial, const fl_tile_ops *ops) {
+    fl_tile *t = &d->tile;
+    uint32_t coded = 0, raw = 0;
+    for (uint32_t i = 0; i < t->components; i++) {
+        fl_component *k = &t->component[i];
+        for (uint32_t s = 0; s < layer->count[i]; s++) {
+            const uint32_t b = pass_band(k->passes + s), plane = pass_plane(k, k->passes + s);
+            const int refined = k->bands[b].begun != 0;
+            pass_choice *choice = &d->choices[i][s];
+            fl_read_flags(c, k, b, plane);
+            choice->coded = k->bands[b].begun != 0;
+            if (!choice->coded) continue;
+            fl_read_choice(c, k, refined, choice);
+            coded |= !choice->raw_bits | !choice->raw_signs;
+            raw |= choice->raw_bits | choice->raw_signs;
+        }
+    }
+    const uint32_t lanes = lanes_of(layer->lanes), raw_size = raw ? fl_read_size(c) : 0u;
+    if (partial && c->in == c->end) return 1;
+    if (coded && lanes == 0) return 0;
+    if (!start_reader(&d->reader, lanes, raw_size, c->in, c->end, partial)) return partial;
+    for (uint32_t i = 0; i < t->components; i++) {
+        fl_component *k = &t->component[i];
+        for (uint32_t s = 0; s < layer->count[i]; s++, k->passes++)
+            if (d->choices[i][s].coded) {
+                ops->decode_pass(k, pass_band(k->passes), pass_plane(k, k->passes), &d->choices[i][s], &d->reader);
+                if (partial && ran_short(&d->reader)) return 1;
+            }
+    }
+    return partial || d->reader.words == d->reader.end; /* no word may be left */
+}
+
+/* Passes of a band that are among the first `passes` of its component. */
+static uint32_t passes_of(uint32_t b, uint32_t passes) { return (passes + BANDS - 1u - b) / BANDS; }
+
+static void finish(const fl_component *k, size_t size, void *coefs, int wide, const fl_tile_ops *ops) {
+    const size_t each = wide ? sizeof(int32_t) : sizeof(int16_t);
+    if (k->passes == 0) {
+        fl_fill(coefs, 0, size * each);
+        return;
+    }
+    uint8_t *to = coefs;
+    for (uint32_t b = 0; b < BANDS; b++) {
+        const band *own = &k->bands[b];
+        const uint32_t low = k->planes - passes_of(b, k->passes);
+        const size_t bytes = (size_t)own->width * own->height * each;
+        if (own->begun > low)
+            ops->finish(k, b, (fl_points){low, (7 << low) >> 4, (31 << low) >> 6}, to, wide);
+        else
+            fl_fill(to, 0, bytes);
+        to += bytes;
+    }
+}
+
+/* Bytes of a segment without its check, or UINT32_MAX if that is wrong. */
+static uint32_t checked_size(const uint8_t *data, uint32_t size) {
+    const uint32_t check = fl_check_size(size), payload = size - check;
+    uint32_t crc = fl_crc32c(data, payload) ^ data[payload];
+    if (check > 1u) crc ^= (uint32_t)data[payload + 1u] << 8;
+    return crc & ((1u << (8u * check)) - 1u) ? UINT32_MAX : payload;
+}
+
+/* `partial`: the last of the layers is a prefix of its segment, so without a check. */
+static fl_status read_layers(fl_decoder *d, const fl_tile_shape *shape, const uint8_t *const *layer_data,
+                             const uint32_t *layer_size, uint32_t layers, uint32_t partial, const fl_tile_ops *ops) {
+    fl_tile *t = &d->tile;
+    fl_coder coder;
+    int begun = 0;
+    for (uint32_t n = 0; n < layers; n++) {
+        if (layer_size[n] == 0) continue;
+        const int cut = partial && n + 1u == layers;
+        const uint32_t size = cut ? layer_size[n] : checked_size(layer_data[n], layer_size[n]);
+        fl_layer layer = {0, 0, {0}};
+        if (size == UINT32_MAX) return FL_CORRUPT;
+        if (begun) {
+            fl_decoder_resume(&coder, layer_data[n], size);
+        } else {
+            fl_decoder_start(&coder, layer_data[n], size);
+            const int sound = fl_read_planes(&coder, t);
+            if (cut && coder.in == coder.end) {
+                for (uint32_t i = 0; i < t->components; i++) t->component[i].planes = t->component[i].passes = 0;
+                return FL_OK;
+            }
+            if (!sound) return FL_CORRUPT;
+            for (uint32_t i = 0; i < t->components; i++)
+                fl_component_start(&t->component[i], shape, t->component[i].planes);
+        }
+        begun = 1;
+        if (shape->is_base) {
+            uint32_t any = 0;
+            for (uint32_t i = 0; i < t->components; i++) {
+                layer.count[i] = (uint8_t)(BANDS * t->component[i].planes);
+                any |= layer.count[i];
+            }
+            if (any == 0) return FL_CORRUPT;
+        } else {
+            const int sound = fl_read_layer(&coder, t, &layer);
+            if (cut && coder.in == coder.end) return FL_OK;
+            if (!sound) return FL_CORRUPT;
+        }
+        if (layer.is_static) {
+            if (!read_static_layer(d, &coder, &layer, cut, ops)) return FL_CORRUPT;
+        } else {
+            read_adaptive_layer(&coder, t, &layer, cut);
+            if (!cut && coder.in != coder.end) return FL_CORRUPT;
+        }
     }
     return FL_OK;
 }
@@ -134,21 +294,33 @@ static int add_predictions(int32_t *coefs, uint32_t width, uint32_t height) {
     return 1;
 }
 
-fl_status fl_wavelet_tile_decode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
-                                    uint32_t tile_x, uint32_t tile_y, const uint8_t *const *layer_data,
-                                    const uint32_t *layer_size, uint32_t layers, int32_t *coefs, void *scratch) {
+fl_status fl_wavelet_tile_decode_by(uint32_t path, const fl_info *info, uint32_t level, uint32_t tile_x,
+                                    uint32_t tile_y, const uint8_t *const *layer_data, const uint32_t *layer_size,
+                                    uint32_t layers, uint32_t partial, void *coefs, uint32_t *wide, void *scratch) {
     fl_tile_shape shape;
+    fl_decoder *d = scratch;
     const fl_tile_ops *ops = fl_tile_ops_for(path);
-    if (!ops || component >= info->components || !fl_shape_of(info, level, tile_x, tile_y, &shape)) return FL_INVALID;
-    if (layers > info->level[level].layers) return FL_INVALID;
-    fl_status status = decode(info, component, level, &shape, layer_data, layer_size, layers, coefs, scratch, ops);
-    if (status == FL_OK && shape.is_base && !add_predictions(coefs, shape.x.low, shape.y.low)) return FL_CORRUPT;
-    return status;
+    if (!ops || !fl_shape_of(info, level, tile_x, tile_y, &shape)) return FL_INVALID;
+    if (layers > info->level[level].layers || (partial && (layers == 0 || shape.is_base))) return FL_INVALID;
+    fl_tile_start(&d->tile, info->components);
+    fl_fill(&d->reader, 0, offsetof(fl_rans_reader, tail));
+    fl_status status = read_layers(d, &shape, layer_data, layer_size, layers, partial, ops);
+    if (status != FL_OK) return status;
+
+    uint32_t planes = 0;
+    for (uint32_t i = 0; i < info->components; i++) planes = fl_max(planes, d->tile.component[i].planes);
+    *wide = shape.is_base || planes > 15u;
+    for (uint32_t i = 0; i < info->components; i++) {
+        uint8_t *to = (uint8_t *)coefs + i * shape.size * (*wide ? sizeof(int32_t) : sizeof(int16_t));
+        finish(&d->tile.component[i], shape.size, to, *wide != 0, ops);
+        if (shape.is_base && !add_predictions((int32_t *)(void *)to, shape.x.low, shape.y.low)) return FL_CORRUPT;
+    }
+    return FL_OK;
 }
 
-fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
-                                 uint32_t tile_y, const uint8_t *const *layer_data, const uint32_t *layer_size,
-                                 uint32_t layers, int32_t *coefs, void *scratch) {
-    return fl_wavelet_tile_decode_by(FL_PATH_BEST, info, component, level, tile_x, tile_y, layer_data, layer_size,
-                                     layers, coefs, scratch);
+fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t tile_y,
+                                 const uint8_t *const *layer_data, const uint32_t *layer_size, uint32_t layers,
+                                 uint32_t partial, void *coefs, uint32_t *wide, void *scratch) {
+    return fl_wavelet_tile_decode_by(FL_PATH_BEST, info, level, tile_x, tile_y, layer_data, layer_size, layers, partial,
+                                     coefs, wide, scratch);
 }

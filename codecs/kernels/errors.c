@@ -70,7 +70,14 @@ static uint32_t apart(const fl_info *info, const uint16_t *values, uint32_t step
     return most;
 }
 
-fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const uint16_t *values) {
+size_t fl_wavelet_errors_workspace(const fl_info *info) {
+    (void)info;
+    return 1;
+}
+
+fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_report *reports, const uint16_t *values,
+                            void *workspace) {
+    (void)workspace;
     if (info->values > 0 && !values) return FL_INVALID;
     size_t width = info->width, plane_size = width * info->height;
     for (uint32_t k = 0; k <= info->levels; k++) {
@@ -87,8 +94,14 @@ fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const uint16_t
         for (uint32_t n = 0; n <= level->layers; n++) {
             uint32_t error[FL_MAX_COMPONENTS];
             for (uint32_t c = 0; c < info->components; c++) {
-                uint32_t cut = n == 0 ? FL_MAX_PLANES : is_base ? 0 : info->cut[c][k][n - 1u], left[3];
-                for (uint32_t b = 0; b < 3u; b++) left[b] = fl_min(most[c][b], (1u << cut) - 1u);
+                uint32_t left[3];
+                for (uint32_t b = 0; b < 3u; b++) {
+                    uint32_t cut = 0;
+                    for (uint32_t t = 0; !is_base && t < level->tiles_x * level->tiles_y; t++)
+                        cut = fl_max(cut, reports[level->first_tile + t].cut[n][c][b]);
+                    if (is_base) cut = n == 0 ? FL_MAX_PLANES : 0;
+                    left[b] = fl_min(most[c][b], (1u << cut) - 1u);
+                }
                 error[c] = is_base ? left[2] : spread(info->transform, k, left[0], left[1], left[2]);
             }
             /* No two samples differ by more than their range; a sum with that in it promises no less. */

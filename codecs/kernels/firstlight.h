@@ -16,11 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FL_FORMAT_VERSION 1u
+#define FL_FORMAT_VERSION 2u
 #define FL_MAX_SIDE 65536u
-#define FL_MAX_LEVELS 12u /* decompositions; 65536 >> 11 = 32 */
-#define FL_MAX_LAYERS 4u
+#define FL_MAX_LEVELS 12u /* decompositions; 65536 >> 12 = 16 */
+#define FL_MAX_LAYERS 24u
+#define FL_MAX_GROUPS 4u
 #define FL_MAX_COMPONENTS 4u
+#define FL_MAX_PLANES 22u
 
 typedef enum {
     FL_OK = 0,
@@ -41,31 +43,33 @@ typedef struct {
     uint32_t tile_log2;        /* a tile covers 2^tile_log2 samples of this level, each way */
     uint32_t tiles_x, tiles_y; /* ceil(width / tile), ceil(height / tile) */
     uint32_t layers;           /* 1..FL_MAX_LAYERS */
-    uint32_t first_tile;       /* tiles of all coarser levels (components not counted) */
+    uint32_t first_tile;       /* tiles of all coarser levels */
     uint32_t first_segment;    /* segments of all coarser levels */
     /* error[n]: what this level adds to the bound on |error| of any sample of this or a finer level when only the
      * first n layers of it are there (SPEC 2.4). */
     uint32_t error[FL_MAX_LAYERS + 1];
+    /* mse[n]: what it then adds to the mean squared error, an estimate; a code, see fl_mse_value (SPEC 2.4). */
+    uint32_t mse[FL_MAX_LAYERS + 1];
 } fl_level;
 
 /* A parsed head. All fields are uint32 so that bindings can read it as a flat array. */
 typedef struct {
     uint32_t version, codec;
-    uint32_t head_size;                /* bytes, checksum included */
-    uint32_t width, height;            /* samples, 1..FL_MAX_SIDE */
-    uint32_t components;               /* 1..FL_MAX_COMPONENTS */
-    uint32_t bits, is_signed;          /* 1..16; samples are stored in 8 or 16 bits */
-    uint32_t colour;                   /* FL_COLOUR_*, of the first three components */
-    uint32_t levels;                   /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
-    uint32_t margin;                   /* samples around a region that its decoding needs, at every level */
-    uint32_t tiles, segments;          /* totals over levels; segments counts components and layers */
-    uint32_t lengths_offset;           /* where the segment lengths start in the head */
-    uint32_t transform;                /* FL_TRANSFORM_* */
-    uint32_t values;                   /* entries of the value table (SPEC 3.9); 0: samples are coded as they are */
-    uint32_t values_offset;            /* where the value table starts in the head */
-    fl_level level[FL_MAX_LEVELS + 1]; /* [0 .. levels] are valid */
-    /* wavelet parameters (SPEC 3.1): lowest bit-plane in layers 0..n of (component, level) */
-    uint32_t cut[FL_MAX_COMPONENTS][FL_MAX_LEVELS + 1][FL_MAX_LAYERS];
+    uint32_t head_size;                  /* bytes, checksum included */
+    uint32_t width, height;              /* samples, 1..FL_MAX_SIDE */
+    uint32_t components;                 /* 1..FL_MAX_COMPONENTS */
+    uint32_t bits, is_signed;            /* 1..16; samples are stored in 8 or 16 bits */
+    uint32_t colour;                     /* FL_COLOUR_*, of the first three components */
+    uint32_t levels;                     /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
+    uint32_t margin;                     /* samples around a region that its decoding needs, at every level */
+    uint32_t tiles, segments;            /* totals over levels */
+    uint32_t index_offset;               /* where the range-coded part of the head starts */
+    uint32_t transform;                  /* FL_TRANSFORM_* */
+    uint32_t values;                     /* entries of the value table (SPEC 3.9); 0: samples are coded as they are */
+    uint32_t values_offset;              /* where the value table starts in the head */
+    uint32_t groups;                     /* 1..FL_MAX_GROUPS */
+    uint32_t group_start[FL_MAX_GROUPS]; /* first layer of each group; [0] is 0 */
+    fl_level level[FL_MAX_LEVELS + 1];   /* [0 .. levels] are valid */
 } fl_info;
 
 #if defined(__GNUC__)
@@ -91,9 +95,16 @@ FL_EXPORT fl_status fl_head_offsets(const uint8_t *data, size_t size, const fl_i
 FL_EXPORT fl_status fl_head_values(const uint8_t *data, size_t size, const fl_info *info, uint16_t *values);
 
 /* Fill the derived fields of *info (levels, tiles, segments, margin ...) from codec, width, height, components, bits,
- * is_signed, colour, transform and values: the encoder's defaults. Cuts and errors are left 0 with three layers a tile.
- */
+ * is_signed, colour, transform, values, groups, group_start and level[0].layers (the number of layers of every level
+ * but the coarsest): the encoder's defaults. Errors are left 0. */
 FL_EXPORT fl_status fl_head_plan(fl_info *info);
+
+/* Mean squared error of a code in fl_level.mse, in squared sample units; the code of the nearest one. */
+FL_EXPORT double fl_mse_value(uint32_t code);
+FL_EXPORT uint32_t fl_mse_code(double value);
+
+/* Number of the segment of (level, layer, tile); the caller has checked the arguments. */
+FL_EXPORT uint32_t fl_segment(const fl_info *info, uint32_t level, uint32_t layer, uint32_t tile);
 
 /* Write a head. values[info->values], or NULL; lengths[segments]. *written gets the size; FL_NO_SPACE when it exceeds
  * capacity. */
@@ -105,34 +116,57 @@ FL_EXPORT uint32_t fl_crc32c(const uint8_t *data, size_t size);
 
 /* ---- wavelet segments (tile.c, decode.c, encode.c) ------------------------------------------------------------- */
 
-/* int32 coefficients of one tile and component: HL, LH, HH one after the other, each row-major and tight; for the
- * coarsest level the LL band alone. 0 for arguments out of range. */
+/* Coefficients of one component of a tile: HL, LH, HH one after the other, each row-major and tight; for the coarsest
+ * level the LL band alone. 0 for arguments out of range. */
 FL_EXPORT size_t fl_wavelet_tile_size(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t tile_y);
 
-/* Bytes of scratch that tile coding needs (a constant for a given head). */
-FL_EXPORT size_t fl_wavelet_tile_scratch(const fl_info *info);
+/* Bytes of scratch that tile coding needs (a constant for a given head); for decoding, and for both directions. Scratch
+ * may be used for tile after tile as it is, by one thread at a time. */
+FL_EXPORT size_t fl_wavelet_decode_scratch(const fl_info *info);
+FL_EXPORT size_t fl_wavelet_encode_scratch(const fl_info *info);
 
-/* Decode the first `layers` layers of a tile into coefficients (reconstruction points included). layer_data[i] is the
- * segment of layer i, layer_size[i] its length (0: an empty segment). */
-FL_EXPORT fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
-                                           uint32_t tile_y, const uint8_t *const *layer_data,
-                                           const uint32_t *layer_size, uint32_t layers, int32_t *coefs, void *scratch);
+/* Decode the first `layers` layers of a tile into coefficients (reconstruction points included), component after
+ * component. layer_data[i] is the segment of layer i, layer_size[i] its length (0: an empty segment). With `partial`
+ * the last of them is a prefix of its segment, and gives the passes that are whole in it (SPEC 3.6). `coefs` has room
+ * for components x tile size int32; *wide says what was written: 0 int16, 1 int32 (the coarsest level always). */
+FL_EXPORT fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t tile_y,
+                                           const uint8_t *const *layer_data, const uint32_t *layer_size,
+                                           uint32_t layers, uint32_t partial, void *coefs, uint32_t *wide,
+                                           void *scratch);
+
+/* How an encoder shares out passes (a plane of a band) to layers. */
+typedef struct {
+    /* What a coefficient of (component, level, band HL LH HH) that is off by 1 adds to the sum of the squared errors of
+     * all samples. */
+    double weight[FL_MAX_COMPONENTS][FL_MAX_LEVELS][3];
+    /* Layer n takes what of a component lowers the squared error by slope[component][n] a bit or more, descending; the
+     * last layer takes all the rest. */
+    double slope[FL_MAX_COMPONENTS][FL_MAX_LAYERS];
+} fl_layering;
+
+/* What an encoded tile has after n layers (index n; 0: nothing). */
+typedef struct {
+    uint8_t cut[FL_MAX_LAYERS + 1][FL_MAX_COMPONENTS][3]; /* lowest plane coded; FL_MAX_PLANES: none */
+    double squared_error[FL_MAX_LAYERS + 1];              /* sum over the tile, weighed; estimated, not growing */
+} fl_tile_report;
+
+/* Encode a tile from the transformed planes of all components (fl_wavelet_forward). The layers' segments are written
+ * one after the other; layer_size[level.layers] gets their lengths. */
+FL_EXPORT fl_status fl_wavelet_tile_encode(const fl_info *info, const fl_layering *layering, uint32_t level,
+                                           uint32_t tile_x, uint32_t tile_y, const int32_t *planes, uint8_t *out,
+                                           size_t capacity, uint32_t *layer_size, fl_tile_report *report,
+                                           void *scratch);
 
 /* The same by one of the ways of coding that a processor may have, for tests; FL_INVALID if it has not that one. */
 enum { FL_PATH_BEST = 0, FL_PATH_PORTABLE = 1, FL_PATH_SIMD = 2, FL_PATH_AVX512 = 3 };
-FL_EXPORT fl_status fl_wavelet_tile_decode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
-                                              uint32_t tile_x, uint32_t tile_y, const uint8_t *const *layer_data,
-                                              const uint32_t *layer_size, uint32_t layers, int32_t *coefs,
-                                              void *scratch);
-FL_EXPORT fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, uint32_t component, uint32_t level,
-                                              uint32_t tile_x, uint32_t tile_y, const int32_t *plane, uint8_t *out,
-                                              size_t capacity, uint32_t *layer_size, void *scratch);
-
-/* Encode a tile from the component's transformed plane (fl_wavelet_forward). The layers' segments are written one
- * after the other; layer_size[level.layers] gets their lengths. */
-FL_EXPORT fl_status fl_wavelet_tile_encode(const fl_info *info, uint32_t component, uint32_t level, uint32_t tile_x,
-                                           uint32_t tile_y, const int32_t *plane, uint8_t *out, size_t capacity,
-                                           uint32_t *layer_size, void *scratch);
+FL_EXPORT fl_status fl_wavelet_tile_decode_by(uint32_t path, const fl_info *info, uint32_t level, uint32_t tile_x,
+                                              uint32_t tile_y, const uint8_t *const *layer_data,
+                                              const uint32_t *layer_size, uint32_t layers, uint32_t partial,
+                                              void *coefs, uint32_t *wide, void *scratch);
+FL_EXPORT fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, const fl_layering *layering,
+                                              uint32_t level, uint32_t tile_x, uint32_t tile_y, const int32_t *planes,
+                                              uint8_t *out, size_t capacity, uint32_t *layer_size,
+                                              fl_tile_report *report, void *scratch);
 
 /* ---- wavelet transform of a shard (forward.c, errors.c, region.c) ----------------------------------------------- */
 
@@ -144,17 +178,21 @@ FL_EXPORT size_t fl_wavelet_forward_workspace(const fl_info *info);
 FL_EXPORT fl_status fl_wavelet_forward(const fl_info *info, const void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,
                                        ptrdiff_t stride_x, int32_t *planes, void *workspace);
 
-/* Set info->error from info->cut, the transformed planes and the value table, if any (SPEC 2.4). */
-FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const uint16_t *values);
+/* Set the levels' error tables (SPEC 2.4, 3.8) from the transformed planes, what each tile's layers hold
+ * (reports[info->tiles], in the order of first_tile), and the value table, if any. */
+FL_EXPORT size_t fl_wavelet_errors_workspace(const fl_info *info);
+FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_report *reports,
+                                      const uint16_t *values, void *workspace);
 
 /* Inverse transform of a region of a level: samples [x, x+width) x [y, y+height) of that level, clipped to the
- * sample range. tiles[component + components * (level.first_tile + tile)] points to that tile's coefficients, or is
- * NULL where nothing is known (zeros). Only tiles of levels `level`..`levels` that the region needs are read.
- * values[info->values], or NULL. samples: 8- or 16-bit by info->bits, strides in samples. */
+ * sample range. tiles[level.first_tile + tile] points to that tile's coefficients of all components (int32 where
+ * wide[level.first_tile + tile] is not 0, else int16), or is NULL where nothing is known (zeros). Only tiles of levels
+ * `level`..`levels` that the region needs are read. values[info->values], or NULL. samples: 8- or 16-bit by info->bits,
+ * strides in samples. */
 FL_EXPORT size_t fl_wavelet_region_workspace(const fl_info *info, uint32_t level, uint32_t width, uint32_t height);
 FL_EXPORT fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, uint32_t width,
-                                      uint32_t height, const int32_t *const *tiles, const uint16_t *values,
-                                      void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y, ptrdiff_t stride_x,
-                                      void *workspace);
+                                      uint32_t height, const void *const *tiles, const uint8_t *wide,
+                                      const uint16_t *values, void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,
+                                      ptrdiff_t stride_x, void *workspace);
 
 #endif

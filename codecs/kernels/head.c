@@ -1,10 +1,11 @@
-/* Shard heads: geometry, error table, codec parameters, segment lengths (SPEC 2). */
+/* Shard heads: geometry, level table, groups, value table (SPEC 2, 3.2, 3.9); what is range coded is in index.c. */
+#include "index.h"
 #include "transform.h"
 
 enum { HEAD_SIZE_AT = 8, LEVEL_TABLE_AT = 26, CHECKSUM_BYTES = 4 };
-/* A head has at least a byte a segment; more than this is no head that an encoder writes, and no number that a reader
- * should fetch on trust. */
+/* More than this is no head that an encoder writes, and no number that a reader should fetch on trust. */
 #define MAX_HEAD (16u << 20)
+#define MAX_SEGMENTS (16u << 20)
 static const uint8_t MAGIC[4] = {'F', 'L', 'S', 'H'};
 
 uint32_t fl_info_size(void) { return (uint32_t)sizeof(fl_info); }
@@ -35,26 +36,44 @@ static fl_status fill_geometry(fl_info *info) {
         level->first_tile = (uint32_t)tiles;
         level->first_segment = (uint32_t)segments;
         tiles += (uint64_t)level->tiles_x * level->tiles_y;
-        segments = segments + (uint64_t)level->tiles_x * level->tiles_y * level->layers * info->components;
+        segments += (uint64_t)level->tiles_x * level->tiles_y * level->layers;
         /* So that the 32-bit casts above hold: at most 2^15 x 2^15 tiles of one level are added to this. */
-        if (segments > MAX_HEAD) return FL_INVALID;
+        if (segments > MAX_SEGMENTS) return FL_INVALID;
     }
     info->tiles = (uint32_t)tiles;
     info->segments = (uint32_t)segments;
     return FL_OK;
 }
 
+static int groups_are_legal(const fl_info *info) {
+    if (info->groups < 1 || info->groups > FL_MAX_GROUPS || info->group_start[0] != 0) return 0;
+    for (uint32_t g = 1; g < info->groups; g++)
+        if (info->group_start[g] <= info->group_start[g - 1u] || info->group_start[g] >= FL_MAX_LAYERS) return 0;
+    return 1;
+}
+
+uint32_t fl_segment(const fl_info *info, uint32_t level, uint32_t layer, uint32_t tile) {
+    const fl_level *l = &info->level[level];
+    uint32_t group = 0;
+    while (group + 1u < info->groups && info->group_start[group + 1u] <= layer) group++;
+    uint32_t start = info->group_start[group], end = fl_group_start(info, group + 1u, l->layers);
+    return l->first_segment + l->tiles_x * l->tiles_y * start + tile * (end - start) + (layer - start);
+}
+
 fl_status fl_head_plan(fl_info *info) {
     fl_status status = check_samples(info);
+    uint32_t layers = info->level[0].layers;
     if (status != FL_OK) return status;
+    if (!groups_are_legal(info) || layers < 1 || layers > FL_MAX_LAYERS) return FL_INVALID;
     info->version = FL_FORMAT_VERSION;
     info->margin = fl_margin(info->transform);
     info->levels = 0;
     while (fl_ceil_shift(fl_max(info->width, info->height), info->levels) > (1u << FL_BASE_LOG2)) info->levels++;
+    /* Small tiles let a view leave out what it doesn't show; a small shard is shown whole. */
+    uint32_t finer = fl_max(info->width, info->height) > 1024u ? 2u : 0u;
     for (uint32_t k = 0; k <= info->levels; k++) {
-        /* 128, 64, 32, 32 ... coefficients a band: a tile covers 256 samples of level 0 down to level 2. */
-        info->level[k].tile_log2 = k == info->levels ? FL_BASE_LOG2 : FL_MAX_TILE_LOG2 - fl_min(k, 2u);
-        info->level[k].layers = k == info->levels ? 1u : 3u;
+        info->level[k].tile_log2 = k == info->levels ? FL_BASE_LOG2 : FL_MAX_TILE_LOG2 - fl_min(k, finer);
+        info->level[k].layers = k == info->levels ? 1u : layers;
     }
     return fill_geometry(info);
 }
@@ -92,19 +111,6 @@ static uint32_t read_varint(reader *r) {
     return 0;
 }
 
-static fl_status read_wavelet_parameters(fl_info *info, reader *r) {
-    if (read_varint(r) != (info->levels > 0 ? info->components * info->levels * info->level[0].layers : 0u)) r->bad = 1;
-    for (uint32_t c = 0; c < info->components; c++)
-        for (uint32_t k = 0; k < info->levels; k++)
-            for (uint32_t n = 0; n < info->level[k].layers; n++) {
-                uint32_t cut = read_byte(r), above = n > 0 ? info->cut[c][k][n - 1u] : FL_MAX_PLANES;
-                int last = n + 1u == info->level[k].layers;
-                if (cut > above || (last && cut > 0)) r->bad = 1;
-                info->cut[c][k][n] = cut;
-            }
-    return r->bad ? FL_CORRUPT : FL_OK;
-}
-
 /* The value table (SPEC 3.9): the first value, then runs of values the same gap apart. Fills values[], if not NULL. */
 static fl_status read_values(fl_info *info, reader *r, uint16_t *values) {
     uint32_t runs = read_varint(r), most = (1u << info->bits) - 1u, count = 1;
@@ -136,7 +142,7 @@ fl_status fl_head_values(const uint8_t *data, size_t size, const fl_info *info, 
 /* Rules of the wavelet codec on the level table (SPEC 3.2). */
 static int levels_are_wavelet(const fl_info *info) {
     const fl_level *base = &info->level[info->levels];
-    if (info->levels > FL_MAX_LEVELS - 1u) return 0;
+    if (info->levels > FL_MAX_LEVELS) return 0;
     if (base->layers != 1 || base->tile_log2 != FL_BASE_LOG2) return 0;
     if (fl_ceil_shift(fl_max(info->width, info->height), info->levels) > (1u << FL_BASE_LOG2)) return 0;
     for (uint32_t k = 0; k < info->levels; k++) {
@@ -181,34 +187,33 @@ fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
         if (info->level[k].tile_log2 > 16u || info->level[k].layers < 1 || info->level[k].layers > FL_MAX_LAYERS)
             return FL_CORRUPT;
     }
-    if (r.bad || !levels_are_wavelet(info) || fill_geometry(info) != FL_OK) return FL_CORRUPT;
-    for (uint32_t k = info->levels + 1u; k-- > 0;)
-        for (uint32_t n = 0; n <= info->level[k].layers; n++) {
-            uint32_t error = read_varint(&r);
-            /* 13 levels of these still sum up in 31 bits. */
-            if (error > (1u << 27) || (n > 0 && error > info->level[k].error[n - 1u])) r.bad = 1;
-            info->level[k].error[n] = error;
-        }
-    if (r.bad || read_wavelet_parameters(info, &r) != FL_OK) return FL_CORRUPT;
+    info->groups = read_byte(&r);
+    for (uint32_t g = 1; g < info->groups && g < FL_MAX_GROUPS; g++) info->group_start[g] = read_byte(&r);
+    if (r.bad || !levels_are_wavelet(info) || !groups_are_legal(info) || fill_geometry(info) != FL_OK)
+        return FL_CORRUPT;
     info->values_offset = (uint32_t)r.at;
     if (read_values(info, &r, 0) != FL_OK) return FL_CORRUPT;
-    info->lengths_offset = (uint32_t)r.at;
-    if (info->segments > r.end - r.at) return FL_CORRUPT;
-    return FL_OK;
+    info->index_offset = (uint32_t)r.at;
+    if (info->segments > FL_SEGMENTS_A_BYTE * (uint64_t)(r.end - r.at)) return FL_CORRUPT;
+    return fl_index_tables(data + r.at, r.end - r.at, info);
 }
 
 fl_status fl_head_offsets(const uint8_t *data, size_t size, const fl_info *info, uint32_t *offsets) {
     if (size < info->head_size) return FL_INSUFFICIENT;
-    reader r = {data, info->lengths_offset, info->head_size - CHECKSUM_BYTES, 0};
+    size_t index_size = info->head_size - CHECKSUM_BYTES - info->index_offset;
+    fl_status status = fl_index_lengths(data + info->index_offset, index_size, info, offsets);
     uint64_t offset = info->head_size;
-    for (uint32_t s = 0; s < info->segments; s++) {
+    for (uint32_t s = 0; s < info->segments && status == FL_OK; s++) {
+        uint32_t length = offsets[s];
         offsets[s] = (uint32_t)offset;
-        offset += read_varint(&r);
-        if (r.bad || offset > 0xffffffffu) return FL_CORRUPT;
+        offset += length;
+        if (offset > 0xffffffffu) status = FL_CORRUPT;
     }
     offsets[info->segments] = (uint32_t)offset;
-    return r.at == r.end ? FL_OK : FL_CORRUPT;
+    return status;
 }
+
+#if !defined(__wasm__)
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
@@ -250,7 +255,7 @@ fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint3
                         size_t capacity, size_t *written) {
     writer w = {out, 0, capacity};
     *written = 0;
-    if (check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_INVALID;
+    if (check_samples(info) != FL_OK || !groups_are_legal(info) || !levels_are_wavelet(info)) return FL_INVALID;
     if (info->values > 0 && !values) return FL_INVALID;
     for (uint32_t i = 0; i < sizeof MAGIC; i++) write_byte(&w, MAGIC[i]);
     write_byte(&w, FL_FORMAT_VERSION);
@@ -270,18 +275,19 @@ fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint3
         write_byte(&w, info->level[k].tile_log2);
         write_byte(&w, info->level[k].layers);
     }
-    for (uint32_t k = info->levels + 1u; k-- > 0;)
-        for (uint32_t n = 0; n <= info->level[k].layers; n++) write_varint(&w, info->level[k].error[n]);
-    write_varint(&w, info->levels > 0 ? info->components * info->levels * info->level[0].layers : 0u);
-    for (uint32_t c = 0; c < info->components; c++)
-        for (uint32_t k = 0; k < info->levels; k++)
-            for (uint32_t n = 0; n < info->level[k].layers; n++) write_byte(&w, info->cut[c][k][n]);
+    write_byte(&w, info->groups);
+    for (uint32_t g = 1; g < info->groups; g++) write_byte(&w, info->group_start[g]);
     write_values(&w, info, values);
-    for (uint32_t s = 0; s < info->segments; s++) write_varint(&w, lengths[s]);
-    if (w.at + CHECKSUM_BYTES > MAX_HEAD) return FL_INVALID;
     if (w.at + CHECKSUM_BYTES > capacity) return FL_NO_SPACE;
+    size_t index_size = 0;
+    fl_status status = fl_index_write(info, lengths, out + w.at, capacity - CHECKSUM_BYTES - w.at, &index_size);
+    if (status != FL_OK) return status;
+    w.at += index_size;
+    if (w.at + CHECKSUM_BYTES > MAX_HEAD) return FL_INVALID;
     fl_write32(out + HEAD_SIZE_AT, (uint32_t)w.at + CHECKSUM_BYTES);
     fl_write32(out + w.at, fl_crc32c(out, w.at));
     *written = w.at + CHECKSUM_BYTES;
     return FL_OK;
 }
+
+#endif

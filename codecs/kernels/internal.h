@@ -9,12 +9,10 @@
 /* Largest tile: 2^8 samples a side at level 0, so 128 coefficients of each band (SPEC 3.2). */
 #define FL_MAX_TILE_LOG2 8u
 #define FL_MAX_TILE (1u << (FL_MAX_TILE_LOG2 - 1u))
-/* The coarsest band is one tile; SPEC 3.2 wants it to be at most 32 x 32. */
-#define FL_BASE_LOG2 5u
-/* 17-bit colour differences grow by at most 2 bits a transform direction: 21 planes hold any coefficient of 16-bit
- * input. Twelve levels of 22-bit coefficients stay below 2^22 * (1 + 12 * 5.25) < 2^29, so that the sums of two in
- * the inverse transform never overflow int32. */
-#define FL_MAX_PLANES 22u
+/* The coarsest band is one tile; SPEC 3.2 wants it to be at most 16 x 16. */
+#define FL_BASE_LOG2 4u
+/* FL_MAX_PLANES: 17-bit colour differences grow by at most 2 bits a transform direction, so that 21 planes hold any
+ * coefficient of 16-bit input. */
 
 #define fl_copy __builtin_memcpy
 #define fl_fill __builtin_memset
@@ -52,6 +50,13 @@ static inline void fl_write32(uint8_t *p, uint32_t v) {
     for (uint32_t i = 0; i < 4u; i++) p[i] = (uint8_t)(v >> (8u * i));
 }
 
-uint32_t fl_crc16(const uint8_t *data, size_t size);
+/* First layer of a group in a level of `layers` layers; of group info->groups: the end of the last one (SPEC 2.6). */
+static inline uint32_t fl_group_start(const fl_info *info, uint32_t group, uint32_t layers) {
+    return group < info->groups ? fl_min(info->group_start[group], layers) : layers;
+}
+
+/* Bytes of the check that a non-empty segment of `size` bytes ends with (SPEC 2.6): the low ones of the CRC-32C of all
+ * before. */
+static inline uint32_t fl_check_size(uint32_t size) { return size < 64u ? 1u : 2u; }
 
 #endif

@@ -1,5 +1,5 @@
 /* The ways of coding that this build has, and the choice among them by what the processor can do. */
-#include "tile.h"
+#include "encode.h"
 
 #if !defined(__wasm_simd128__)
 #include "tile_scalar.h"
@@ -21,8 +21,9 @@ const fl_tile_ops *fl_tile_ops_for(uint32_t path) {
 #if defined(__x86_64__)
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
     int avx512 = __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
-                 __builtin_cpu_supports("avx512vbmi2");
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma") &&
+                 __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+                 __builtin_cpu_supports("gfni") && __builtin_cpu_supports("avx512vpopcntdq");
     if (avx2 && avx512 && (path == FL_PATH_BEST || path == FL_PATH_AVX512)) return &ops_avx512;
     if (avx2 && (path == FL_PATH_BEST || path == FL_PATH_SIMD)) return &ops_avx2;
 #endif

@@ -53,6 +53,12 @@ static inline void fl_decoder_start(fl_coder *c, const uint8_t *data, size_t siz
     for (int i = 0; i < 4; i++) c->code = c->code << 8 | fl_coder_byte(c);
 }
 
+/* The sequence goes on in other bytes. */
+static inline void fl_decoder_resume(fl_coder *c, const uint8_t *data, size_t size) {
+    c->in = data;
+    c->end = data + size;
+}
+
 static inline void fl_encoder_start(fl_coder *c, uint8_t *out, uint8_t *out_end) {
     c->range = 0xffffffffu;
     c->low = 0;
@@ -85,6 +91,11 @@ static inline void fl_encoder_shift(fl_coder *c) {
     }
     c->held++;
     c->low = (c->low & 0x00ffffffu) << 8;
+}
+
+/* Bytes of the sequence that a decoder has read when it has decoded what was encoded so far: four, and one a shift. */
+static inline size_t fl_encoder_position(const fl_coder *c, const uint8_t *start) {
+    return 3u + (size_t)(c->out - start) + (size_t)c->begun + c->held;
 }
 
 /* Code one bit with a model: reads it when decoding, writes `bit` when encoding; returns it. */

@@ -4,26 +4,25 @@
  * Sums are cut to T before they are shifted, so that 16-bit lanes do; region.c and internal.h prove that nothing that
  * matters is cut off. */
 
-static TARGET uint32_t NAME(take)(const int32_t *restrict from, uint32_t n, T *restrict to) {
-    uint32_t seen = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        to[i] = (T)from[i];
-        seen |= (uint32_t)(from[i] ^ (from[i] >> 31));
-    }
-    return seen;
+static TARGET void NAME(take_16)(const int16_t *restrict from, uint32_t n, T *restrict to) {
+    for (uint32_t i = 0; i < n; i++) to[i] = from[i];
+}
+
+static TARGET void NAME(take_32)(const int32_t *restrict from, uint32_t n, T *restrict to) {
+    for (uint32_t i = 0; i < n; i++) to[i] = (T)from[i];
+}
+
+static TARGET void NAME(put)(const T *restrict from, uint32_t n, int32_t *restrict to) {
+    for (uint32_t i = 0; i < n; i++) to[i] = from[i];
 }
 
 static TARGET uint32_t NAME(reach)(const T *restrict row, uint32_t n) {
-    T seen = 0;
-    for (uint32_t i = 0; i < n; i++) seen = (T)(seen | (T)(row[i] ^ (T)(row[i] >> (8 * sizeof(T) - 1))));
-    return (uint32_t)seen;
-}
-
-static TARGET void NAME(interleave)(const T *restrict even, const T *restrict odd, uint32_t pairs, T *restrict to) {
-    for (size_t i = 0; i < pairs; i++) {
-        to[2 * i] = even[i];
-        to[2 * i + 1] = odd[i];
+    UNSIGNED most = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        UNSIGNED magnitude = (UNSIGNED)(row[i] < 0 ? -(int64_t)row[i] : row[i]);
+        most = magnitude > most ? magnitude : most;
     }
+    return most;
 }
 
 static TARGET void NAME(split)(const T *restrict from, uint32_t pairs, T *restrict even, T *restrict odd) {
@@ -62,9 +61,8 @@ static TARGET void NAME(odd_97_down)(const T *x, const T *em, const T *e0, const
                                      T *restrict d) {
     for (uint32_t i = 0; i < n; i++) d[i] = (T)(x[i] - PREDICT_97(i));
 }
-#undef PREDICT_97
 
-static TARGET void NAME(haar_join)(const T *s, const T *d, uint32_t n, T *restrict a, T *restrict b) {
+static TARGET void NAME(haar_up)(const T *s, const T *d, uint32_t n, T *restrict a, T *restrict b) {
     for (uint32_t i = 0; i < n; i++) {
         T second = (T)(s[i] - (d[i] >> 1));
         b[i] = second;
@@ -72,13 +70,38 @@ static TARGET void NAME(haar_join)(const T *s, const T *d, uint32_t n, T *restri
     }
 }
 
-static TARGET void NAME(haar_split)(const T *a, const T *b, uint32_t n, T *restrict s, T *restrict d) {
+static TARGET void NAME(haar_down)(const T *a, const T *b, uint32_t n, T *restrict s, T *restrict d) {
     for (uint32_t i = 0; i < n; i++) {
         T difference = (T)(a[i] - b[i]);
         d[i] = difference;
         s[i] = (T)(b[i] + (difference >> 1));
     }
 }
+
+static TARGET void NAME(pairs_53)(const T *restrict e0, const T *restrict d, uint32_t pairs, T *restrict to) {
+    const T *e1 = e0 + 1;
+    for (size_t i = 0; i < pairs; i++) {
+        to[2 * i] = e0[i];
+        to[2 * i + 1] = (T)(d[i] + ((T)(e0[i] + e1[i]) >> 1));
+    }
+}
+
+static TARGET void NAME(pairs_97)(const T *restrict e0, const T *restrict d, uint32_t pairs, T *restrict to) {
+    const T *em = e0 - 1, *e1 = e0 + 1, *e2 = e0 + 2;
+    for (size_t i = 0; i < pairs; i++) {
+        to[2 * i] = e0[i];
+        to[2 * i + 1] = (T)(d[i] + PREDICT_97(i));
+    }
+}
+
+static TARGET void NAME(pairs_haar)(const T *restrict s, const T *restrict d, uint32_t pairs, T *restrict to) {
+    for (size_t i = 0; i < pairs; i++) {
+        T second = (T)(s[i] - (d[i] >> 1));
+        to[2 * i] = (T)(d[i] + second);
+        to[2 * i + 1] = second;
+    }
+}
+#undef PREDICT_97
 
 static TARGET void NAME(rct_join)(const T *y, const T *u, const T *v, uint32_t n, T *restrict r, T *restrict g,
                                   T *restrict b) {
@@ -121,58 +144,61 @@ static TARGET void NAME(ycocg_split)(T *restrict r, T *restrict g, T *restrict b
     }
 }
 
-/* `low` and `high` fit T, or lie outside of what a row of T holds. */
-#define CLIP_LIMITS                                                                                                    \
-    const int32_t widest = sizeof(T) == 2 ? 32767 : 65535;                                                             \
-    const T least = (T)low, most = (T)(high > widest ? widest : high)
+#define LOAD(type)                                                                                                     \
+    do {                                                                                                               \
+        const type *samples = from;                                                                                    \
+        for (uint32_t i = 0; i < n; i++) row[i] = (T)(samples[i] - middle);                                            \
+    } while (0)
 
+static TARGET void NAME(load)(fl_storage storage, const void *restrict from, uint32_t n, int32_t middle,
+                              T *restrict row) {
+    switch (storage) {
+    case FL_UINT8:
+        LOAD(uint8_t);
+        break;
+    case FL_INT8:
+        LOAD(int8_t);
+        break;
+    case FL_UINT16:
+        LOAD(uint16_t);
+        break;
+    default:
+        LOAD(int16_t);
+        break;
+    }
+}
+#undef LOAD
+
+static TARGET void NAME(range)(const T *restrict row, uint32_t n, int32_t *least, int32_t *most) {
+    T low = row[0], high = row[0];
+    for (uint32_t i = 0; i < n; i++) {
+        low = row[i] < low ? row[i] : low;
+        high = row[i] > high ? row[i] : high;
+    }
+    *least = low < *least ? low : *least;
+    *most = high > *most ? high : *most;
+}
+
+/* `low` and `high` fit T. */
 static TARGET inline T NAME(clip)(T value, T least, T most) {
     T above = value < least ? least : value;
     return above > most ? most : above;
 }
 
-static TARGET void NAME(store_8)(const T *restrict row, uint32_t n, int32_t low, int32_t high, uint8_t *restrict to,
-                                 ptrdiff_t stride) {
-    CLIP_LIMITS;
-    if (stride == 1)
-        for (uint32_t i = 0; i < n; i++) to[i] = (uint8_t)NAME(clip)(row[i], least, most);
-    else
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) to[i * stride] = (uint8_t)NAME(clip)(row[i], least, most);
+static TARGET void NAME(store_8)(const T *restrict row, uint32_t n, int32_t low, int32_t high, uint8_t *restrict to) {
+    const T least = (T)low, most = (T)high;
+    for (uint32_t i = 0; i < n; i++) to[i] = (uint8_t)NAME(clip)(row[i], least, most);
 }
 
-static TARGET void NAME(store_16)(const T *restrict row, uint32_t n, int32_t low, int32_t high, uint16_t *restrict to,
-                                  ptrdiff_t stride) {
-    CLIP_LIMITS;
-    if (stride == 1)
-        for (uint32_t i = 0; i < n; i++) to[i] = (uint16_t)NAME(clip)(row[i], least, most);
-    else
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) to[i * stride] = (uint16_t)NAME(clip)(row[i], least, most);
+static TARGET void NAME(store_16)(const T *restrict row, uint32_t n, int32_t low, int32_t high, int32_t middle,
+                                  uint16_t *restrict to) {
+    const T least = (T)low, most = (T)high;
+    for (uint32_t i = 0; i < n; i++) to[i] = (uint16_t)(NAME(clip)(row[i], least, most) + middle);
 }
-
-/* In two steps: clip to bytes, then interleave them (fl_interleave_3 of rows.c, inlined for each TARGET). */
-static TARGET void NAME(store_8x3)(const T *restrict r, const T *restrict g, const T *restrict b, uint32_t n,
-                                   int32_t low, int32_t high, uint8_t *restrict to) {
-    CLIP_LIMITS;
-    uint8_t clipped[3][FL_RUN];
-    size_t at = 0;
-    for (; at + FL_RUN <= n; at += FL_RUN) {
-        for (size_t i = 0; i < FL_RUN; i++) clipped[0][i] = (uint8_t)NAME(clip)(r[at + i], least, most);
-        for (size_t i = 0; i < FL_RUN; i++) clipped[1][i] = (uint8_t)NAME(clip)(g[at + i], least, most);
-        for (size_t i = 0; i < FL_RUN; i++) clipped[2][i] = (uint8_t)NAME(clip)(b[at + i], least, most);
-        for (size_t i = 0; i < FL_RUN; i += 16)
-            fl_interleave_3(clipped[0] + i, clipped[1] + i, clipped[2] + i, to + 3 * (at + i));
-    }
-    for (; at < n; at++) {
-        to[3 * at] = (uint8_t)NAME(clip)(r[at], least, most);
-        to[3 * at + 1] = (uint8_t)NAME(clip)(g[at], least, most);
-        to[3 * at + 2] = (uint8_t)NAME(clip)(b[at], least, most);
-    }
-}
-#undef CLIP_LIMITS
 
 static const ROWS NAME(rows) = {
-    NAME(take),        NAME(reach),      NAME(interleave),  NAME(split),      NAME(even_down),
-    NAME(even_up),     NAME(odd_53_up),  NAME(odd_53_down), NAME(odd_97_up),  NAME(odd_97_down),
-    NAME(haar_join),   NAME(haar_split), NAME(rct_join),    NAME(ycocg_join), NAME(rct_split),
-    NAME(ycocg_split), NAME(store_8),    NAME(store_16),    NAME(store_8x3),
+    NAME(take_16),   NAME(take_32),     NAME(put),         NAME(reach),      NAME(split),       NAME(even_down),
+    NAME(even_up),   NAME(odd_53_up),   NAME(odd_53_down), NAME(odd_97_up),  NAME(odd_97_down), NAME(haar_up),
+    NAME(haar_down), NAME(pairs_53),    NAME(pairs_97),    NAME(pairs_haar), NAME(rct_join),    NAME(ycocg_join),
+    NAME(rct_split), NAME(ycocg_split), NAME(load),        NAME(range),      NAME(store_8),     NAME(store_16),
 };

@@ -1,159 +1,307 @@
-/* The encoder's way from coefficients to symbols, and from symbols to rANS words (SPEC 3.5.2, 3.6). Included by
- * planes.h, once for each instruction set. */
+/* The encoder's way from coefficients to symbols, and from symbols to rANS words and raw bits (SPEC 3.5.2, 3.6).
+ * Included by planes.h, once for each instruction set, after push_*.h, which defines:
+ *
+ *   split            64 bytes of up to 8 bits to a word a bit: the contrary of `bytes`
+ *   ones             a bit for each of 64 stored symbols: whether it is 1
+ *   rows             loads eight words; any: a bit of them is set
+ *   NAME(counter)    counts of symbols: start_count; count_rows takes slices in the columns of a mask, or count_word 64
+ *                    stored symbols; of signs count_signs and count_list; end_count
+ *   cost_16          what counted symbols of 16 contexts cost with each of 16 tables
+ *   NAME(writer)     rANS states in registers, and where the words go; begin, end
+ *   use              the tables of a pass
+ *   push             the symbols of the columns in a mask, backwards; signs, if `signs` */
+
+/* ---- coefficients ------------------------------------------------------------------------------------------------ */
 
 TARGET static uint32_t NAME(reach)(const int32_t *from, size_t stride, uint32_t width, uint32_t height) {
     uint32_t seen = 0;
-    for (uint32_t y = 0; y < height; y++, from += stride)
+    for (uint32_t y = 0; y < height; y++, from += stride) {
+        if (y + 2u < height)
+            for (uint32_t x = 0; x < width; x += 16u) __builtin_prefetch(from + 2u * stride + x);
         for (uint32_t x = 0; x < width; x++) seen |= (uint32_t)(from[x] < 0 ? -from[x] : from[x]);
+    }
     return seen;
 }
 
-/* 32 columns, the last `GROUP - n` of which are not there. */
-TARGET FL_INLINE uint32_t NAME(load_group)(const int32_t *restrict from, uint32_t n, uint8_t *restrict m0,
-                                           uint8_t *restrict m1, uint8_t *restrict m2, uint32_t *negative,
-                                           const uint32_t slices) {
-    uint8_t minus[GROUP];
-    int32_t own[GROUP];
-    uint32_t seen = 0;
-    if (n < GROUP) {
-        fl_fill(own, 0, sizeof own);
-        fl_copy(own, from, n * sizeof *own);
-        from = own;
-    }
-    for (uint32_t x = 0; x < GROUP; x++) {
-        uint32_t magnitude = (uint32_t)(from[x] < 0 ? -from[x] : from[x]);
-        seen |= magnitude;
-        minus[x] = (uint8_t)((uint32_t)from[x] >> 24);
-        m0[x] = (uint8_t)magnitude;
-        if (slices > 1) m1[x] = (uint8_t)(magnitude >> 8);
-        if (slices > 2) m2[x] = (uint8_t)(magnitude >> 16);
-    }
-    *negative = NAME(tops)(minus);
-    return seen;
+/* 64 columns as words of magnitudes, `planes` of them, `step` apart, and the signs. Returns the OR of the magnitudes of
+ * the first 32 columns, and that of the others above it. */
+TARGET FL_INLINE uint64_t NAME(load_word)(const int32_t *restrict from, uint64_t *to, const uint32_t step,
+                                          uint64_t *negative, const uint32_t planes, const uint32_t slices) {
+    uint8_t minus[WORD], m[SLICES][WORD];
+    uint32_t seen[WORD / BLOCK_COLUMNS] = {0};
+    for (uint32_t i = 0; i < WORD / BLOCK_COLUMNS; i++)
+        for (uint32_t x = i * BLOCK_COLUMNS; x < (i + 1u) * BLOCK_COLUMNS; x++) {
+            uint32_t magnitude = (uint32_t)(from[x] < 0 ? -from[x] : from[x]);
+            seen[i] |= magnitude;
+            minus[x] = (uint8_t)((uint32_t)from[x] >> 31);
+            m[0][x] = (uint8_t)magnitude;
+            if (slices > 1) m[1][x] = (uint8_t)(magnitude >> 8);
+            if (slices > 2) m[2][x] = (uint8_t)(magnitude >> 16);
+        }
+    NAME(split)(minus, negative, 0, 1);
+    for (uint32_t i = 0; i < slices; i++) NAME(split)(m[i], to + 8u * i * step, step, fl_min(8, planes - 8u * i));
+    return seen[0] | (uint64_t)seen[1] << 32;
 }
 
-TARGET static void NAME(load_band)(fl_encoder *e, uint32_t b, const int32_t *from, size_t stride, uint32_t planes) {
-    band *own = &e->tile.bands[b];
-    fl_fill(e->reach[b], 0, sizeof e->reach[b]);
-    for (uint32_t y = 0; y < own->height; y++)
-        for (uint32_t x = 0; x < own->width; x += GROUP) {
-            const int32_t *at = from + (size_t)y * stride + x;
-            uint32_t n = fl_min(GROUP, own->width - x), seen;
-            size_t to = (size_t)y * MAG_STRIDE + x;
-            uint8_t *m[SLICES] = {own->magnitude[0] + to, own->magnitude[1] + to, own->magnitude[2] + to};
-            uint32_t *negative = &e->negative[b][y * GROUPS + x / GROUP];
+TARGET static void NAME(load_band)(fl_encoder *e, fl_component *k, uint32_t b, uint8_t *reach, const int32_t *from,
+                                   size_t stride) {
+    const band *own = &k->bands[b];
+    const uint32_t planes = k->planes, words = e->words, border = BORDER * words;
+    fl_fill(reach, 0, BLOCK_AREA);
+    /* Zeros above and below, as far as other bands may look; no plane is known in the beginning. */
+    const uint32_t rows = fl_max(k->bands[0].height, fl_max(k->bands[1].height, k->bands[2].height));
+    for (uint32_t p = 0; p < planes + 3u; p++) {
+        uint64_t *known = e->known[b][p];
+        const uint32_t below = border + (p < planes ? own->height : 0u) * words;
+        fl_fill(known, 0, border * sizeof *known);
+        fl_fill(known + below, 0, (rows * words + 2u * border - below) * sizeof *known);
+    }
+    for (uint32_t y = 0; y < own->height; y++, from += stride) {
+        uint8_t *block = reach + FIRST_BLOCK + y / BLOCK_ROWS * BLOCK_STRIDE;
+        for (uint32_t w = 0; w < words; w++, block += WORD / BLOCK_COLUMNS) {
+            const uint32_t x = fl_min(own->width, w * WORD), n = fl_min(WORD, own->width - x);
+            const size_t to = border + y * words + w;
+            uint64_t *magnitude = e->magnitude[b][0] + to, *known = e->known[b][0] + to,
+                     *negative = e->negative[b] + to;
+            int32_t some[WORD];
+            const int32_t *at = from + x;
+            if (n < WORD) {
+                fl_fill(some, 0, sizeof some);
+                if (n == WORD / 2) /* the most frequent: compilers are slow at copies of any length */
+                    fl_copy(some, at, sizeof some / 2);
+                else
+                    for (uint32_t i = 0; i < n; i++) some[i] = at[i];
+                at = some;
+            }
+            uint64_t seen, any = 0;
             if (planes <= 8)
-                seen = NAME(load_group)(at, n, m[0], m[1], m[2], negative, 1);
+                seen = NAME(load_word)(at, magnitude, PLANE_WORDS, negative, planes, 1);
             else if (planes <= 16)
-                seen = NAME(load_group)(at, n, m[0], m[1], m[2], negative, 2);
+                seen = NAME(load_word)(at, magnitude, PLANE_WORDS, negative, planes, 2);
             else
-                seen = NAME(load_group)(at, n, m[0], m[1], m[2], negative, 3);
-            uint8_t *reach = &e->reach[b][(y / BLOCK_ROWS) * BLOCK_STRIDE + x / GROUP];
-            *reach = (uint8_t)fl_max(*reach, seen ? 32u - (uint32_t)__builtin_clz(seen) : 0u);
+                seen = NAME(load_word)(at, magnitude, PLANE_WORDS, negative, planes, 3);
+            block[0] = (uint8_t)fl_max(block[0], fl_bits_of((uint32_t)seen));
+            block[1] = (uint8_t)fl_max(block[1], fl_bits_of((uint32_t)(seen >> 32)));
+            for (size_t p = planes; p-- > 0u;) known[p * PLANE_WORDS] = any |= magnitude[p * PLANE_WORDS];
         }
-}
-
-TARGET static void NAME(take_symbols)(fl_encoder *e, uint32_t b, uint32_t plane, progress *at, coded_pass *pass,
-                                      symbol_counts *counts) {
-    fl_tile *t = &e->tile;
-    band *own = &t->bands[b];
-    const uint32_t columns = (own->width + GROUP - 1u) / GROUP, shift = plane & 7u;
-    pass->first_row = at->rows;
-    pass->bit_count = pass->sign_count = 0;
-    for (uint32_t y = 0; y < own->height; y++) {
-        const uint8_t *active = own->active + (y / BLOCK_ROWS) * BLOCK_STRIDE;
-        uint8_t *magnitude = own->magnitude[plane >> 3] + (size_t)y * MAG_STRIDE;
-        uint8_t *state = own->state + (size_t)y * STRIDE;
-        int8_t *sign = own->sign + (size_t)y * STRIDE;
-        uint32_t first = 0, last = columns;
-        while (first < last && !active[first]) first++;
-        while (last > first && !active[last - 1u]) last--;
-        if (first == last) continue;
-        coded_row *row = &e->rows[at->rows++];
-        *row = (coded_row){at->symbols, at->signs, 0, 0, 0};
-        uint8_t contexts[FL_MAX_TILE];
-        uint32_t bits[GROUPS], fresh[GROUPS];
-        NAME(contexts)(t, b, first * GROUP, y, (last - first) * GROUP, contexts + first * GROUP);
-        for (uint32_t g = first; g < last; g++) {
-            if (!active[g]) continue;
-            uint8_t *to = e->symbols + at->symbols;
-            const uint8_t *from = contexts + g * GROUP, *digits = magnitude + g * GROUP;
-            const uint32_t n = fl_min(GROUP, own->width - g * GROUP);
-            for (uint32_t i = 0; i < GROUP; i++) to[i] = (uint8_t)(from[i] | (digits[i] >> shift & 1) << 7);
-            bits[g] = NAME(tops)(to);
-            fresh[g] = bits[g] & ~NAME(significant)(state + g * GROUP);
-            if (n == GROUP) {
-                for (uint32_t i = 0; i < GROUP; i += 4u) {
-                    counts->part[0][to[i]]++;
-                    counts->part[1][to[i + 1u]]++;
-                    counts->part[2][to[i + 2u]]++;
-                    counts->part[3][to[i + 3u]]++;
-                }
-            } else {
-                for (uint32_t i = 0; i < n; i++) counts->part[i & 3u][to[i]]++;
-            }
-            row->groups++;
-            row->missing = (uint8_t)(GROUP - n);
-            pass->bit_count += n;
-            at->symbols += GROUP;
-            if (fresh[g]) {
-                uint8_t *list = e->signs + at->signs;
-                uint32_t listed = NAME(list_signs)(sign + g * GROUP, fresh[g], list);
-                uint32_t minus = NAME(gather)(e->negative[b][y * GROUPS + g], fresh[g]);
-                for (uint32_t i = 0; i < listed; i++, minus >>= 1) {
-                    list[i] = (uint8_t)(list[i] + BIT_CONTEXTS + (minus & 1u) * SYMBOL_ONE);
-                    counts->part[i & 3u][list[i]]++;
-                }
-                at->signs += listed;
-            }
-        }
-        for (uint32_t g = first; g < last; g++)
-            if (active[g]) {
-                uint32_t x = g * GROUP;
-                NAME(update)(state + x, sign + x, magnitude + x, bits[g], fresh[g], e->negative[b][y * GROUPS + g],
-                             (uint8_t)(1u << shift));
-            }
-        row->sign_count = (uint8_t)(at->signs - row->signs);
-        pass->sign_count += row->sign_count;
     }
-    pass->rows = at->rows - pass->first_row;
 }
 
-TARGET FL_INLINE uint8_t *NAME(push_passes)(fl_encoder *e, uint32_t passes, uint32_t *state, uint8_t *floor,
-                                            uint8_t *end, const uint32_t lanes) {
+/* ---- symbols ----------------------------------------------------------------------------------------------------- */
+
+/* What the rows of a pass add up to. */
+typedef struct {
+    uint8_t *symbols, *signs; /* where the next ones go */
+    uint32_t refined;
+    NAME(counter) counter;
+} NAME(taken);
+
+/* Eight words from row y on. `columns`: those that are coded. */
+TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint32_t y, const uint64_t *columns,
+                                      uint8_t *row_signs, NAME(taken) * t, const uint32_t b, const uint32_t words) {
+    const uint32_t sibling[2] = {b == 0, b == 2 ? 1 : 2};
+    const size_t at = (y + BORDER) * words, up = at - words, down = at + words;
+    /* A row is coded after those above it, and a band after those before it. */
+    const uint64_t (*own)[PLANE_WORDS] = &e->known[b][plane];
+    const uint64_t (*first)[PLANE_WORDS] = &e->known[sibling[0]][plane + (sibling[0] > b)];
+    const uint64_t (*second)[PLANE_WORDS] = &e->known[sibling[1]][plane + (sibling[1] > b)];
+    const fl_rows one = NAME(rows)(own[1] + at), two = NAME(rows)(own[2] + at);
+    const fl_rows north = NAME(rows)(own[0] + up), south = NAME(rows)(own[1] + down);
+    const fl_rows_neighbours n = {
+        .own = one,
+        .west = fl_rows_left(one, 1, words),
+        .east = fl_rows_right(one, 1, words),
+        .west2 = fl_rows_left(one, 2, words),
+        .east2 = fl_rows_right(one, 2, words),
+        .south = south,
+        .south_west = fl_rows_left(south, 1, words),
+        .south_east = fl_rows_right(south, 1, words),
+        .south2 = NAME(rows)(own[1] + down + words),
+        .a = NAME(rows)(first[0] + at),
+        .b = NAME(rows)(second[0] + at),
+        .north = north,
+        .north_west = fl_rows_left(north, 1, words),
+        .north_east = fl_rows_right(north, 1, words),
+        .north2 = NAME(rows)(own[0] + up - words),
+        .own_two = two,
+        .west_two = fl_rows_left(two, 1, words),
+        .east_two = fl_rows_right(two, 1, words),
+        .north_two = NAME(rows)(own[1] + up),
+        .south_two = NAME(rows)(own[2] + down),
+        .a_two = NAME(rows)(first[1] + at),
+        .b_two = NAME(rows)(second[1] + at),
+        .own_four = NAME(rows)(own[3] + at),
+    };
+    const fl_rows coded = NAME(rows)(columns), bits = NAME(rows)(e->magnitude[b][plane] + at) & coded;
+    const fl_rows old = one & coded, fresh = bits & ~one;
+    fl_rows slices[6];
+    uint64_t stored[6][WORDS_AT_ONCE], now[WORDS_AT_ONCE], before[WORDS_AT_ONCE];
+    fl_rows_significance(&n, slices, (int)b);
+    slices[4] = one ^ one;
+    if (NAME(any)(one)) fl_rows_refinement(&n, slices);
+    slices[5] = bits;
+    NAME(count_rows)(&t->counter, slices, coded);
+    fl_copy(stored, slices, sizeof stored);
+    fl_copy(before, &old, sizeof before);
+    for (uint32_t i = 0; i < WORDS_AT_ONCE; i++) {
+        if (columns[i] == 0) continue;
+        NAME(bytes)(t->symbols, &stored[0][i], WORDS_AT_ONCE, 6);
+        NAME(count_word)(&t->counter, t->symbols, columns[i]);
+        t->refined += (uint32_t)__builtin_popcountll(before[i]);
+        t->symbols += WORD;
+    }
+    if (!NAME(any)(fresh)) return;
+    /* Signs of neighbours that are significant. */
+    const uint64_t *negative = e->negative[b];
+    const fl_rows minus = NAME(rows)(negative + at), north_minus = NAME(rows)(negative + up);
+    const fl_rows south_minus = NAME(rows)(negative + down);
+    const fl_rows own_minus = one & minus, own_plus = one & ~minus;
+    const fl_rows across_minus = fl_rows_left(own_minus, 1, words) | fl_rows_right(own_minus, 1, words);
+    const fl_rows across_plus = fl_rows_left(own_plus, 1, words) | fl_rows_right(own_plus, 1, words);
+    const fl_rows down_minus = (north & north_minus) | (south & south_minus);
+    const fl_rows down_plus = (north & ~north_minus) | (south & ~south_minus);
+    slices[0] = across_plus & ~across_minus;
+    slices[1] = across_minus & ~across_plus;
+    slices[2] = down_plus & ~down_minus;
+    slices[3] = down_minus & ~down_plus;
+    slices[5] = minus;
+    NAME(count_signs)(&t->counter, slices, fresh);
+    fl_copy(stored, slices, sizeof stored);
+    fl_copy(now, &fresh, sizeof now);
+    for (uint32_t i = 0; i < WORDS_AT_ONCE; i++) {
+        if (now[i] == 0) continue;
+        uint64_t list[6] = {0};
+        for (uint32_t j = 0; j < 6u; j++)
+            if (j != 4u) list[j] = NAME(gather)(stored[j][i], now[i]);
+        NAME(bytes)(t->signs, list, 1, 6);
+        const uint32_t count = (uint32_t)__builtin_popcountll(now[i]);
+        NAME(count_list)(&t->counter, t->signs, count);
+        row_signs[i / words] = (uint8_t)(row_signs[i / words] + count);
+        t->signs += count;
+    }
+}
+
+TARGET FL_INLINE void NAME(take_band)(const fl_encoder *e, uint32_t plane, coded_pass *pass, uint32_t height,
+                                      NAME(taken) * t, const uint32_t b, const uint32_t words) {
+    for (uint32_t y = 0; y < height; y += WORDS_AT_ONCE / words) {
+        const uint64_t *block = pass->columns[y / BLOCK_ROWS];
+        uint64_t columns[WORDS_AT_ONCE] = {0};
+        if ((block[0] | block[1]) == 0) continue;
+        for (uint32_t i = 0; i < fl_min(WORDS_AT_ONCE, (height - y) * words); i++) columns[i] = block[i % words];
+        NAME(take_rows)(e, plane, y, columns, pass->row_signs + y, t, b, words);
+    }
+}
+
+TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, uint32_t plane, coded_pass *pass,
+                                   symbol_counts *counts) {
+    const band *own = &k->bands[b];
+    NAME(taken) t;
+    t.symbols = e->symbols + e->symbol_count;
+    t.signs = e->signs + e->sign_count;
+    t.refined = 0;
+    NAME(start_count)(&t.counter);
+    pass->symbols = e->symbol_count;
+    pass->signs = e->sign_count;
+    pass->bit_count = 0;
+    fl_fill(pass->row_signs, 0, sizeof pass->row_signs);
+    for (uint32_t y = 0; y < own->height; y += BLOCK_ROWS)
+        for (uint32_t w = 0; w < WORDS; w++) {
+            uint64_t columns = w * WORD < own->width ? fl_coded_columns(own, y / BLOCK_ROWS, w, plane) : 0u;
+            pass->columns[y / BLOCK_ROWS][w] = columns;
+            pass->bit_count += (uint32_t)__builtin_popcountll(columns) * fl_min(BLOCK_ROWS, own->height - y);
+        }
+    if (b == 0 && e->words == 1)
+        NAME(take_band)(e, plane, pass, own->height, &t, 0, 1);
+    else if (b == 0)
+        NAME(take_band)(e, plane, pass, own->height, &t, 0, 2);
+    else if (b == 1 && e->words == 1)
+        NAME(take_band)(e, plane, pass, own->height, &t, 1, 1);
+    else if (b == 1)
+        NAME(take_band)(e, plane, pass, own->height, &t, 1, 2);
+    else if (e->words == 1)
+        NAME(take_band)(e, plane, pass, own->height, &t, 2, 1);
+    else
+        NAME(take_band)(e, plane, pass, own->height, &t, 2, 2);
+    NAME(end_count)(&t.counter, counts);
+    pass->refined = t.refined;
+    pass->sign_count = (uint32_t)(t.signs - e->signs) - e->sign_count;
+    pass->symbols_end = e->symbol_count = (uint32_t)(t.symbols - e->symbols);
+    e->sign_count += pass->sign_count;
+}
+
+TARGET static void NAME(cost_tables)(const int16_t (*cost)[2], uint32_t tables, const int16_t (*count)[2],
+                                     int32_t *sums) {
+    for (uint32_t t = 0; t < tables; t += 16u) NAME(cost_16)(cost + t, tables, count, sums + t);
+}
+
+/* ---- output ------------------------------------------------------------------------------------------------------ */
+
+TARGET static void NAME(put_raw)(const fl_encoder *e, uint32_t component, uint32_t first, uint32_t end, raw_writer *w) {
+    for (uint32_t s = first; s < end; s++) {
+        const coded_pass *pass = &e->component[component].pass[s];
+        if (!pass->choice.coded || (!pass->choice.raw_bits && !pass->choice.raw_signs)) continue;
+        const uint8_t *symbols = e->symbols + pass->symbols, *signs = e->signs + pass->signs;
+        const uint32_t height = e->tile.component[component].bands[pass_band(s)].height;
+        for (uint32_t y = 0; y < height; y++) {
+            const uint64_t *columns = pass->columns[y / BLOCK_ROWS];
+            for (uint32_t i = 0; i < WORDS; i++) {
+                if (columns[i] == 0) continue;
+                if (pass->choice.raw_bits) {
+                    const uint64_t bits = NAME(gather)(NAME(ones)(symbols), columns[i]);
+                    fl_put_raw_word(w, bits, (uint32_t)__builtin_popcountll(columns[i]));
+                }
+                symbols += WORD;
+            }
+            for (uint32_t left = pass->row_signs[y]; left > 0u;) {
+                const uint32_t n = fl_min(WORD, left);
+                if (pass->choice.raw_signs) fl_put_raw_word(w, NAME(ones)(signs) & ~(uint64_t)0 >> (WORD - n), n);
+                signs += n;
+                left -= n;
+            }
+        }
+    }
+}
+
+TARGET FL_INLINE uint8_t *NAME(push_passes)(fl_encoder *e, uint32_t component, uint32_t first, uint32_t end,
+                                            uint32_t *state, uint8_t *floor, uint8_t *words, const uint32_t lanes) {
     /* A row takes a word a symbol at most, and a vector is stored whole. */
-    const ptrdiff_t enough = 2 * (2 * FL_MAX_TILE) + 64;
-    NAME(writer) w;
-    NAME(begin)(&w, state, end, lanes);
-    for (uint32_t p = passes; p-- > 0u;) {
-        const coded_pass *pass = &e->passes[p];
-        if (pass->raw_bits && pass->raw_signs) continue;
-        NAME(use)(&w, e, pass);
-        for (uint32_t r = pass->rows; r-- > 0u;) {
-            const coded_row *row = &e->rows[pass->first_row + r];
-            if (w.words - floor < enough) return 0;
-            for (uint32_t n = pass->raw_signs ? 0u : row->sign_count; n > 0u;) {
-                uint32_t from = (n - 1u) / GROUP * GROUP;
-                NAME(push)(&w, e->signs + row->signs + from, n - from, 1, lanes);
-                n = from;
+    const ptrdiff_t enough = 2 * 2 * FL_MAX_TILE + 64;
+    NAME(writer) v;
+    NAME(begin)(&v, state, words, lanes);
+    for (uint32_t s = end; s-- > first;) {
+        const coded_pass *pass = &e->component[component].pass[s];
+        if (!pass->choice.coded || (pass->choice.raw_bits && pass->choice.raw_signs)) continue;
+        const uint32_t height = e->tile.component[component].bands[pass_band(s)].height;
+        const uint8_t *symbols = e->symbols + pass->symbols_end, *signs = e->signs + pass->signs + pass->sign_count;
+        NAME(use)(&v, e, &pass->choice, lanes);
+        for (uint32_t y = height; y-- > 0u;) {
+            const uint64_t *columns = pass->columns[y / BLOCK_ROWS];
+            if (v.words - floor < enough) return 0;
+            signs -= pass->row_signs[y];
+            if (!pass->choice.raw_signs)
+                for (uint32_t n = pass->row_signs[y]; n > 0u;) {
+                    const uint32_t from = (n - 1u) / WORD * WORD;
+                    NAME(push)(&v, signs + from, ~(uint64_t)0 >> (WORD - (n - from)), 1, lanes);
+                    n = from;
+                }
+            for (uint32_t w = WORDS; w-- > 0u;) {
+                if (columns[w] == 0) continue;
+                symbols -= WORD;
+                if (!pass->choice.raw_bits) NAME(push)(&v, symbols, columns[w], 0, lanes);
             }
-            for (uint32_t g = pass->raw_bits ? 0u : row->groups, n = GROUP - row->missing; g-- > 0u; n = GROUP)
-                NAME(push)(&w, e->symbols + row->symbols + g * GROUP, n, 0, lanes);
         }
     }
-    NAME(end)(&w, state, lanes);
-    return w.words;
+    NAME(end)(&v, state, lanes);
+    return v.words;
 }
 
-TARGET static uint8_t *NAME(push_all)(fl_encoder *e, uint32_t passes, uint32_t lanes, uint32_t *state, uint8_t *floor,
-                                      uint8_t *end) {
-    if (lanes == 32) return NAME(push_passes)(e, passes, state, floor, end, 32);
-    if (lanes == 16) return NAME(push_passes)(e, passes, state, floor, end, 16);
-#ifdef EIGHT_LANES
-    return PUSH_EIGHT_LANES(e, passes, lanes, state, floor, end);
-#else
-    return NAME(push_passes)(e, passes, state, floor, end, 8);
-#endif
+TARGET static uint8_t *NAME(push_all)(fl_encoder *e, uint32_t component, uint32_t first, uint32_t end, uint32_t lanes,
+                                      uint32_t *state, uint8_t *floor, uint8_t *words) {
+    if (lanes == 64) return NAME(push_passes)(e, component, first, end, state, floor, words, 64);
+    if (lanes == 32) return NAME(push_passes)(e, component, first, end, state, floor, words, 32);
+    if (lanes == 16) return NAME(push_passes)(e, component, first, end, state, floor, words, 16);
+    return NAME(push_passes)(e, component, first, end, state, floor, words, 8);
 }
 
-static const fl_encode_ops NAME(encode_ops) = {NAME(reach), NAME(load_band), NAME(take_symbols), NAME(push_all)};
+static const fl_encode_ops NAME(encode_ops) = {NAME(reach),       NAME(load_band), NAME(take_pass),
+                                               NAME(cost_tables), NAME(put_raw),   NAME(push_all)};

@@ -119,9 +119,13 @@ const uint16_t fl_cost_steps[256] = {
 #define RANKS_64(m) RANKS_16(m), RANKS_16((m) + 16), RANKS_16((m) + 32), RANKS_16((m) + 48)
 const uint8_t fl_rank[256][8] = {RANKS_64(0), RANKS_64(64), RANKS_64(128), RANKS_64(192)};
 
-/* The same for 4 lanes, as bytes of 16-bit words in 32-bit lanes; 255 gives 0. */
-#define PLACE(m, i) (m) >> (i) & 1 ? 2 * RANK(m, i) : 255, (m) >> (i) & 1 ? 2 * RANK(m, i) + 1 : 255, 255, 255
-#define PLACES(m) {PLACE(m, 0), PLACE(m, 1), PLACE(m, 2), PLACE(m, 3)}
-const uint8_t fl_word_places[16][16] = {PLACES(0),  PLACES(1),  PLACES(2),  PLACES(3), PLACES(4),  PLACES(5),
-                                        PLACES(6),  PLACES(7),  PLACES(8),  PLACES(9), PLACES(10), PLACES(11),
-                                        PLACES(12), PLACES(13), PLACES(14), PLACES(15)};
+#if defined(__wasm_simd128__)
+/* The same as bytes of 16-bit words; 255 gives 0. */
+#define PLACE(m, i) (m) >> (i) & 1 ? 2 * RANK(m, i) : 255, (m) >> (i) & 1 ? 2 * RANK(m, i) + 1 : 255
+#define PLACES(m)                                                                                                      \
+    {PLACE(m, 0), PLACE(m, 1), PLACE(m, 2), PLACE(m, 3), PLACE(m, 4), PLACE(m, 5), PLACE(m, 6), PLACE(m, 7)}
+#define PLACES_4(m) PLACES(m), PLACES((m) + 1), PLACES((m) + 2), PLACES((m) + 3)
+#define PLACES_16(m) PLACES_4(m), PLACES_4((m) + 4), PLACES_4((m) + 8), PLACES_4((m) + 12)
+#define PLACES_64(m) PLACES_16(m), PLACES_16((m) + 16), PLACES_16((m) + 32), PLACES_16((m) + 48)
+const uint8_t fl_word_places[256][16] = {PLACES_64(0), PLACES_64(64), PLACES_64(128), PLACES_64(192)};
+#endif

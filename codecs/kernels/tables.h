@@ -13,6 +13,8 @@ extern const uint16_t fl_logistic[256];
 extern const uint16_t fl_prior[41];
 extern const uint16_t fl_cost_steps[256];
 extern const uint8_t fl_rank[256][8];
-extern const uint8_t fl_word_places[16][16];
+#if defined(__wasm_simd128__)
+extern const uint8_t fl_word_places[256][16];
+#endif
 
 #endif

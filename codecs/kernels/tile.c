@@ -1,13 +1,6 @@
-/* Tiles: geometry, and what decoder and encoder share: block flags, choices of tables, adaptive planes (SPEC 3.6). Each
- * is written once for both directions, so that they can't drift apart. */
-#include "encode.h"
-
-#define TARGET
-#define NAME(name) name##_portable
-#include "contexts.h"
-#include "signs.h"
-#undef TARGET
-#undef NAME
+/* Tiles: geometry, and what decoder and encoder share: what layers begin with, block flags, choices of tables (SPEC
+ * 3.6). Each is written once for both directions, so that they can't drift apart. */
+#include "tile.h"
 
 /* ---- geometry ---------------------------------------------------------------------------------------------------- */
 
@@ -33,49 +26,20 @@ size_t fl_wavelet_tile_size(const fl_info *info, uint32_t level, uint32_t tile_x
     return fl_shape_of(info, level, tile_x, tile_y, &shape) ? shape.size : 0;
 }
 
-size_t fl_wavelet_tile_scratch(const fl_info *info) {
-    (void)info;
-#if defined(__wasm__)
-    return sizeof(fl_tile);
-#else
-    return sizeof(fl_encoder);
-#endif
+/* ---- starts ------------------------------------------------------------------------------------------------------ */
+
+void fl_tile_start(fl_tile *t, uint32_t components) {
+    t->components = components;
+    t->is_static = t->lanes = 0;
+    fl_model_reset(&t->static_model, 1);
+    for (uint32_t i = 0; i < 2u; i++) fl_model_reset(t->more[i], 8);
+    for (uint32_t i = 0; i < components; i++) t->component[i].planes = t->component[i].passes = 0;
 }
 
-fl_plane_range fl_layer_planes(const fl_info *info, uint32_t component, uint32_t level, uint32_t layer) {
-    if (level == info->levels) return (fl_plane_range){0, FL_MAX_PLANES};
-    const uint32_t *cut = info->cut[component][level];
-    return (fl_plane_range){cut[layer], layer == 0 ? FL_MAX_PLANES : cut[layer - 1u]};
-}
-
-/* Siblings are looked up at the same index. Their extents differ by 1 at most, so that index is inside or on the
- * border. */
-void fl_tile_start(fl_tile *t, const fl_tile_shape *shape, uint32_t planes) {
-    static const uint8_t SIBLING[3][2] = {{1, 2}, {0, 2}, {0, 1}};
-    const uint32_t widths[3] = {shape->x.high, shape->x.low, shape->x.high};
-    const uint32_t heights[3] = {shape->y.low, shape->y.high, shape->y.high};
-    t->planes = planes;
-    for (uint32_t b = 0; b < 3u; b++) {
-        band *own = &t->bands[b];
-        *own = (band){.width = widths[b], .height = heights[b], .state = t->state[b] + ORIGIN};
-        if (shape->is_base && b == 2u) *own = (band){.width = widths[1], .height = heights[0], .state = own->state};
-        own->sign = t->sign[b] + ORIGIN;
-        own->active = t->active[b] + BLOCK_STRIDE + 1;
-        for (uint32_t i = 0; i < 2u; i++) own->siblings[i] = t->state[SIBLING[b][i]] + ORIGIN;
-        size_t area = ((size_t)fl_max(shape->y.low, shape->y.high) + 2 * BORDER) * STRIDE + 2 * GROUP;
-        fl_fill(t->state[b], 0, area);
-        fl_fill(t->sign[b], 0, area);
-        for (uint32_t i = 0; i < SLICES; i++) {
-            own->magnitude[i] = t->magnitude[b][i];
-            if (8u * i < planes) fl_fill(own->magnitude[i], 0, (size_t)own->height * MAG_STRIDE);
-        }
-    }
-    fl_fill(t->active, 0, sizeof t->active);
-
+static void start_models(component_models *m) {
     /* Few active neighbours, a bit that is hardly ever 1. */
     static const uint16_t BLOCK_ZERO[5] = {29568, 21568, 14368, 8768, 5568};
-    tile_models *m = &t->models;
-    for (uint32_t b = 0; b < 3u; b++) {
+    for (uint32_t b = 0; b < BANDS; b++) {
         for (uint32_t i = 0; i < 5u; i++) m->block[b][i] = (fl_model){BLOCK_ZERO[i], 3};
         for (uint32_t i = 0; i < CONTEXTS; i++) m->symbol[b][i] = (fl_model){(uint16_t)(8u * fl_prior[i]), 7};
     }
@@ -87,30 +51,28 @@ void fl_tile_start(fl_tile *t, const fl_tile_shape *shape, uint32_t planes) {
     }
 }
 
-/* ---- block flags ------------------------------------------------------------------------------------------------- */
-
-FL_INLINE void code_flags(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane, const uint8_t *reach,
-                          const int encoding) {
-    band *own = &t->bands[b];
-    for (uint32_t y = 0; y * BLOCK_ROWS < own->height; y++)
-        for (uint32_t x = 0; x * GROUP < own->width; x++) {
-            uint8_t *at = own->active + y * BLOCK_STRIDE + x;
-            if (*at == 0) {
-                uint32_t near =
-                    (uint32_t)(at[-1] != 0) + (at[1] != 0) + (at[-BLOCK_STRIDE] != 0) + (at[BLOCK_STRIDE] != 0);
-                uint32_t bit = encoding ? reach[y * BLOCK_STRIDE + x] > plane : 0u;
-                if (fl_code(c, &t->models.block[b][near], bit, encoding)) *at = (uint8_t)(plane + 1u);
-            }
-            own->begun |= *at;
-        }
+/* Siblings are looked up at the same index. Their extents differ by 1 at most, so that index is inside or on the
+ * border. */
+void fl_component_start(fl_component *k, const fl_tile_shape *shape, uint32_t planes) {
+    static const uint8_t SIBLING[BANDS][2] = {{1, 2}, {0, 2}, {0, 1}};
+    const uint32_t widths[BANDS] = {shape->x.high, shape->x.low, shape->x.high};
+    const uint32_t heights[BANDS] = {shape->y.low, shape->y.high, shape->y.high};
+    k->planes = planes;
+    k->passes = 0;
+    for (uint32_t b = 0; b < BANDS; b++) {
+        band *own = &k->bands[b];
+        *own = (band){.width = widths[b], .height = heights[b], .state = k->state[b] + BORDER};
+        if (shape->is_base && b == 2u) *own = (band){.width = widths[1], .height = heights[0], .state = own->state};
+        own->magnitude = k->magnitude[b];
+        own->active = k->active[b] + BLOCK_STRIDE + 1;
+        for (uint32_t i = 0; i < 2u; i++) own->siblings[i] = k->state[SIBLING[b][i]] + BORDER;
+        fl_fill(k->state[b], 0, (fl_max(shape->y.low, shape->y.high) + 2 * BORDER) * sizeof(state_row));
+    }
+    fl_fill(k->active, 0, sizeof k->active);
+    start_models(&k->models);
 }
 
-void fl_read_flags(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane) { code_flags(c, t, b, plane, 0, 0); }
-void fl_write_flags(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane, const uint8_t *reach) {
-    code_flags(c, t, b, plane, reach, 1);
-}
-
-/* ---- choices ----------------------------------------------------------------------------------------------------- */
+/* ---- what a layer begins with ------------------------------------------------------------------------------------ */
 
 /* `bits` equally likely bits, most significant first. */
 FL_INLINE uint32_t code_number(fl_coder *c, uint32_t bits, uint32_t value, const int encoding) {
@@ -122,11 +84,85 @@ FL_INLINE uint32_t code_number(fl_coder *c, uint32_t bits, uint32_t value, const
     return result;
 }
 
-FL_INLINE void code_table(fl_coder *c, fl_tile *t, uint32_t set, uint16_t *zero, const table_choice *wanted,
+FL_INLINE int code_planes(fl_coder *c, fl_tile *t, const int encoding) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < t->components; i++) {
+        uint32_t *planes = &t->component[i].planes;
+        *planes = code_number(c, 5, *planes, encoding);
+        most = fl_max(most, *planes);
+    }
+    return most <= FL_MAX_PLANES;
+}
+
+int fl_read_planes(fl_coder *c, fl_tile *t) { return code_planes(c, t, 0); }
+void fl_write_planes(fl_coder *c, fl_tile *t) { code_planes(c, t, 1); }
+
+FL_INLINE int code_layer(fl_coder *c, fl_tile *t, fl_layer *layer, const int encoding) {
+    uint32_t passes = 0;
+    if (!t->is_static) t->is_static = fl_code(c, &t->static_model, layer->is_static, encoding);
+    layer->is_static = (uint8_t)t->is_static;
+    for (uint32_t i = 0; i < t->components; i++) {
+        const fl_component *k = &t->component[i];
+        uint32_t left = BANDS * k->planes - k->passes, count = 0;
+        while (count < left && fl_code(c, &t->more[i > 0][fl_min(count, 7)], layer->count[i] > count, encoding))
+            count++;
+        layer->count[i] = (uint8_t)count;
+        passes += count;
+    }
+    uint32_t before = t->lanes;
+    if (t->is_static) t->lanes = layer->lanes = (uint8_t)code_number(c, 3, layer->lanes, encoding);
+    return passes > 0 && t->lanes >= before && t->lanes <= MOST_LANES_CODE;
+}
+
+int fl_read_layer(fl_coder *c, fl_tile *t, fl_layer *layer) { return code_layer(c, t, layer, 0); }
+void fl_write_layer(fl_coder *c, fl_tile *t, const fl_layer *layer) {
+    fl_layer copy = *layer;
+    code_layer(c, t, &copy, 1);
+}
+
+/* Its number of bits, then those below the leading one. */
+FL_INLINE uint32_t code_size(fl_coder *c, uint32_t size, const int encoding) {
+    uint32_t bits = encoding && size ? 32u - (uint32_t)__builtin_clz(size) : 0u;
+    bits = code_number(c, 5, bits, encoding);
+    if (bits < 2u) return bits;
+    return 1u << (bits - 1u) | code_number(c, bits - 1u, size, encoding);
+}
+
+uint32_t fl_read_size(fl_coder *c) { return code_size(c, 0, 0); }
+void fl_write_size(fl_coder *c, uint32_t size) { code_size(c, size, 1); }
+
+/* ---- block flags ------------------------------------------------------------------------------------------------- */
+
+FL_INLINE void code_flags(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane, const uint8_t *reach,
+                          const int encoding) {
+    band *own = &k->bands[b];
+    uint32_t any = own->begun;
+    for (uint32_t y = 0; y * BLOCK_ROWS < own->height; y++)
+        for (uint32_t x = 0; x * BLOCK_COLUMNS < own->width; x++) {
+            uint8_t *at = own->active + y * BLOCK_STRIDE + x;
+            if (*at == 0) {
+                uint32_t near =
+                    (uint32_t)(at[-1] != 0) + (at[1] != 0) + (at[-BLOCK_STRIDE] != 0) + (at[BLOCK_STRIDE] != 0);
+                uint32_t bit = encoding ? reach[y * BLOCK_STRIDE + x] > plane : 0u;
+                if (fl_code(c, &k->models.block[b][near], bit, encoding)) *at = (uint8_t)(plane + 1u);
+            }
+            any |= *at;
+        }
+    if (any && !own->begun) own->begun = plane + 1u;
+}
+
+void fl_read_flags(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane) { code_flags(c, k, b, plane, 0, 0); }
+void fl_write_flags(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane, const uint8_t *reach) {
+    code_flags(c, k, b, plane, reach, 1);
+}
+
+/* ---- choices ----------------------------------------------------------------------------------------------------- */
+
+FL_INLINE void code_table(fl_coder *c, fl_component *k, uint32_t set, uint16_t *zero, const table_choice *wanted,
                           const int encoding) {
     static const uint8_t BITS[SETS] = {5, 4, 4}, ENTRIES[SETS] = {16, 16, SIGN_CONTEXTS};
     const uint32_t entries = ENTRIES[set];
-    tile_models *m = &t->models;
+    component_models *m = &k->models;
     table_choice *last = &m->last[set];
     uint32_t same = 0;
     if (last->index != NO_TABLE) {
@@ -150,73 +186,24 @@ FL_INLINE void code_table(fl_coder *c, fl_tile *t, uint32_t set, uint16_t *zero,
     for (uint32_t i = 0; i < entries; i++) zero[i] = last->index == EXPLICIT ? fl_logistic[last->bytes[i]] : fixed[i];
 }
 
-FL_INLINE void code_choice(fl_coder *c, fl_tile *t, int refined, plane_choice *choice, const table_choice *tables,
+FL_INLINE void code_choice(fl_coder *c, fl_component *k, int refined, pass_choice *choice, const table_choice *tables,
                            const int encoding) {
-    tile_models *m = &t->models;
+    component_models *m = &k->models;
     fl_fill(choice->zero, 0, sizeof choice->zero);
     choice->raw_bits = (uint8_t)fl_code(c, &m->raw[0], choice->raw_bits, encoding);
     if (!choice->raw_bits) {
-        code_table(c, t, SET_SIGNIFICANCE, choice->zero, tables, encoding);
+        code_table(c, k, SET_SIGNIFICANCE, choice->zero, tables, encoding);
         if (refined)
-            code_table(c, t, SET_REFINEMENT, choice->zero + 16, encoding ? tables + SET_REFINEMENT : 0, encoding);
+            code_table(c, k, SET_REFINEMENT, choice->zero + 16, encoding ? tables + SET_REFINEMENT : 0, encoding);
     }
     choice->raw_signs = (uint8_t)fl_code(c, &m->raw[1], choice->raw_signs, encoding);
     if (!choice->raw_signs)
-        code_table(c, t, SET_SIGN, choice->zero + BIT_CONTEXTS, encoding ? tables + SET_SIGN : 0, encoding);
+        code_table(c, k, SET_SIGN, choice->zero + BIT_CONTEXTS, encoding ? tables + SET_SIGN : 0, encoding);
 }
 
-void fl_read_choice(fl_coder *c, fl_tile *t, int refined, plane_choice *choice) {
-    code_choice(c, t, refined, choice, 0, 0);
+void fl_read_choice(fl_coder *c, fl_component *k, int refined, pass_choice *choice) {
+    code_choice(c, k, refined, choice, 0, 0);
 }
-void fl_write_choice(fl_coder *c, fl_tile *t, int refined, plane_choice *choice, const table_choice *tables) {
-    code_choice(c, t, refined, choice, tables, 1);
-}
-
-/* ---- adaptive planes --------------------------------------------------------------------------------------------- */
-
-FL_INLINE void code_plane(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane, const uint32_t *negative,
-                          const int encoding) {
-    band *own = &t->bands[b];
-    fl_model *models = t->models.symbol[b];
-    const uint8_t value = (uint8_t)(1u << (plane & 7u));
-    uint32_t columns = (own->width + GROUP - 1u) / GROUP;
-    for (uint32_t y = 0; y < own->height; y++) {
-        const uint8_t *active = own->active + (y / BLOCK_ROWS) * BLOCK_STRIDE;
-        uint8_t *magnitude = own->magnitude[plane >> 3] + (size_t)y * MAG_STRIDE;
-        uint8_t *state = own->state + (size_t)y * STRIDE;
-        int8_t *sign = own->sign + (size_t)y * STRIDE;
-        uint8_t contexts[FL_MAX_TILE];
-        uint32_t bits[GROUPS] = {0};
-        for (uint32_t g = 0; g < columns; g++) /* one group after the other: the state is not changed yet */
-            if (active[g]) {
-                uint32_t x0 = g * GROUP, x1 = fl_min(x0 + GROUP, own->width);
-                contexts_portable(t, b, x0, y, GROUP, contexts + x0);
-                for (uint32_t x = x0; x < x1; x++) {
-                    uint32_t bit = encoding ? (magnitude[x] & value) != 0 : 0u;
-                    bits[g] |= fl_code(c, &models[contexts[x]], bit, encoding) << (x - x0);
-                }
-            }
-        uint32_t signs[GROUPS] = {0};
-        for (uint32_t g = 0; g < columns; g++)
-            if (active[g])
-                for (uint32_t i = 0, x = g * GROUP; i < GROUP; i++, x++)
-                    if ((bits[g] >> i & 1u) && !(state[x] & 1u)) {
-                        uint32_t bit = encoding ? negative[y * GROUPS + g] >> i & 1u : 0u;
-                        bit = fl_code(c, &models[BIT_CONTEXTS + fl_sign_context(sign + x)], bit, encoding);
-                        signs[g] |= bit << i;
-                    }
-        for (uint32_t g = 0; g < columns; g++)
-            if (active[g])
-                for (uint32_t i = 0, x = g * GROUP; i < GROUP; i++, x++) {
-                    uint8_t bit = (uint8_t)(bits[g] >> i & 1u), s = state[x];
-                    state[x] = (uint8_t)(s | bit | (s & 1) << 4 | (s & 16) << 3);
-                    if (bit) magnitude[x] |= value;
-                    if (bit && !(s & 1)) sign[x] = signs[g] >> i & 1u ? -1 : 1;
-                }
-    }
-}
-
-void fl_read_plane(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane) { code_plane(c, t, b, plane, 0, 0); }
-void fl_write_plane(fl_coder *c, fl_tile *t, uint32_t b, uint32_t plane, const uint32_t *negative) {
-    code_plane(c, t, b, plane, negative, 1);
+void fl_write_choice(fl_coder *c, fl_component *k, int refined, pass_choice *choice, const table_choice *tables) {
+    code_choice(c, k, refined, choice, tables, 1);
 }

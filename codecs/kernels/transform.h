@@ -47,4 +47,11 @@ static inline fl_steps fl_plan_steps(uint32_t transform, fl_span want, uint32_t 
     return s;
 }
 
+/* Even sample j of a level of `lows` even and `highs` odd ones, -lows < j < 2 lows, mirrored at its ends. */
+static inline uint32_t fl_mirror_even(int64_t j, uint32_t lows, uint32_t highs) {
+    if (j < 0) j = -j;
+    if (j >= (int64_t)lows) j = (int64_t)lows + highs - 1 - j;
+    return j < 0 ? 0u : (uint32_t)j;
+}
+
 #endif

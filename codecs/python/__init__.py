@@ -10,7 +10,7 @@
 
 from .errors import CodecError, CorruptData, InsufficientData, InvalidArgument, UnsupportedFormat
 from .index import Index, Level, Region, SegmentId, TileRect, head_size
-from .select import bound, choose_layers, merge_ranges, segments_for, within_budget
+from .select import bound, choose_for_mse, choose_layers, merge_ranges, mse, segments_for, within_budget
 from .shard import Decoder, decode, encode
 
 __all__ = [
@@ -26,11 +26,13 @@ __all__ = [
     "TileRect",
     "UnsupportedFormat",
     "bound",
+    "choose_for_mse",
     "choose_layers",
     "decode",
     "encode",
     "head_size",
     "merge_ranges",
+    "mse",
     "segments_for",
     "within_budget",
 ]

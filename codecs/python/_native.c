@@ -1,11 +1,12 @@
-/* CPython binding of the kernels: buffers in, buffers out; the GIL is released while a kernel runs. */
+/* CPython binding of the kernels: buffers in, buffers out; the GIL is released while a kernel runs. What is allocated
+ * without it, or handed on without it, comes from malloc. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "firstlight.h"
-
-#define MAX_BUFFERS 16
 
 /* ---- errors and buffers ------------------------------------------------------------------------------------------ */
 
@@ -107,11 +108,22 @@ static PyObject *parse_head(PyObject *self, PyObject *object) {
 static PyObject *plan_head(PyObject *self, PyObject *args) {
     (void)self;
     fl_info info;
+    unsigned layers = 1;
+    PyObject *starts = NULL;
     memset(&info, 0, sizeof info);
-    if (!PyArg_ParseTuple(args, "IIIIpIII", &info.width, &info.height, &info.components, &info.bits,
-                          (int *)&info.is_signed, &info.colour, &info.transform, &info.values))
+    info.groups = 1;
+    if (!PyArg_ParseTuple(args, "IIIIpIII|IO!", &info.width, &info.height, &info.components, &info.bits,
+                          (int *)&info.is_signed, &info.colour, &info.transform, &info.values, &layers, &PyTuple_Type,
+                          &starts))
         return NULL;
+    for (Py_ssize_t i = 0; starts && i < PyTuple_Size(starts); i++) {
+        unsigned long start = PyLong_AsUnsignedLong(PyTuple_GetItem(starts, i));
+        if (PyErr_Occurred()) return NULL;
+        if (info.groups == FL_MAX_GROUPS || start >= FL_MAX_LAYERS) return raise_status(FL_INVALID, "groups of layers");
+        info.group_start[info.groups++] = (uint32_t)start;
+    }
     info.codec = FL_CODEC_WAVELET;
+    info.level[0].layers = layers;
     fl_status status = fl_head_plan(&info);
     return status == FL_OK ? info_bytes(&info) : raise_status(status, "shard geometry");
 }
@@ -155,24 +167,25 @@ static PyObject *crc32c(PyObject *self, PyObject *object) {
     return PyLong_FromUnsignedLong(crc);
 }
 
-static PyObject *set_cuts(PyObject *self, PyObject *args) {
+static PyObject *set_mse(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *info_object;
+    PyObject *info_object, *mse_object;
     fl_info info;
-    const char *cuts;
-    Py_ssize_t size;
-    if (!PyArg_ParseTuple(args, "Oy#", &info_object, &cuts, &size) || get_info(info_object, &info) < 0) return NULL;
-    Py_ssize_t wanted = 0;
-    for (uint32_t k = 0; k < info.levels; k++) wanted += (Py_ssize_t)(info.components * info.level[k].layers);
-    if (size != wanted) return PyErr_Format(PyExc_ValueError, "cuts: %zd bytes given, %zd needed", size, wanted);
-    for (uint32_t c = 0; c < info.components; c++)
-        for (uint32_t k = 0; k < info.levels; k++)
-            for (uint32_t n = 0; n < info.level[k].layers; n++) info.cut[c][k][n] = (uint8_t)*cuts++;
-    return info_bytes(&info);
+    Py_buffer mse;
+    if (!PyArg_ParseTuple(args, "OO", &info_object, &mse_object) || get_info(info_object, &info) < 0) return NULL;
+    if (get_buffer(mse_object, &mse, 0) < 0) return NULL;
+    PyObject *result = NULL;
+    if (check_length(&mse, (info.levels + 1) * (FL_MAX_LAYERS + 1) * sizeof(double), "mse") == 0) {
+        const double *value = mse.buf;
+        for (uint32_t k = 0; k <= info.levels; k++, value += FL_MAX_LAYERS + 1)
+            for (uint32_t n = 0; n <= info.level[k].layers; n++) info.level[k].mse[n] = fl_mse_code(value[n]);
+        result = info_bytes(&info);
+    }
+    PyBuffer_Release(&mse);
+    return result;
 }
 
-/* ---- wavelet ------------------------------------------------------------------------------------------------------
- */
+/* ---- wavelet transform ------------------------------------------------------------------------------------------- */
 
 /* Last sample that strides reach, to check a buffer's length; -1 when a stride is negative beyond the start. */
 static Py_ssize_t reach(Py_ssize_t offset, const Py_ssize_t *stride, const size_t *count) {
@@ -226,141 +239,390 @@ static PyObject *forward(PyObject *self, PyObject *args) {
     return result;
 }
 
-static PyObject *level_errors(PyObject *self, PyObject *args) {
+static PyObject *set_errors(PyObject *self, PyObject *args) {
     (void)self;
-    PyObject *info_object, *planes_object, *values_object;
+    PyObject *info_object, *planes_object, *reports_object, *values_object, *result = NULL;
     fl_info info;
-    Py_buffer planes, values;
-    if (!PyArg_ParseTuple(args, "OOO", &info_object, &planes_object, &values_object) ||
+    Py_buffer planes = {0}, reports = {0}, values;
+    if (!PyArg_ParseTuple(args, "OOOO", &info_object, &planes_object, &reports_object, &values_object) ||
         get_info(info_object, &info) < 0 || get_values(values_object, &info, &values) < 0)
         return NULL;
-    if (get_buffer(planes_object, &planes, 0) < 0) {
-        if (values.obj) PyBuffer_Release(&values);
-        return NULL;
-    }
-    PyObject *result = NULL;
-    if (check_length(&planes, planes_bytes(&info), "planes") == 0) {
-        fl_status status;
-        Py_BEGIN_ALLOW_THREADS;
-        status = fl_wavelet_errors(&info, planes.buf, values.buf);
-        Py_END_ALLOW_THREADS;
-        result = status == FL_OK ? info_bytes(&info) : raise_status(status, "error table");
-    }
-    if (values.obj) PyBuffer_Release(&values);
-    PyBuffer_Release(&planes);
-    return result;
-}
-
-static PyObject *split_layers(const uint8_t *out, const uint32_t *size, uint32_t layers) {
-    PyObject *tuple = PyTuple_New((Py_ssize_t)layers);
-    for (uint32_t n = 0; tuple && n < layers; n++) {
-        PyObject *item = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)size[n]);
-        if (!item || PyTuple_SetItem(tuple, (Py_ssize_t)n, item) < 0) Py_CLEAR(tuple);
-        out += size[n];
-    }
-    return tuple;
-}
-
-static PyObject *encode_tile(PyObject *self, PyObject *args) {
-    (void)self;
-    PyObject *info_object, *planes_object, *result = NULL;
-    unsigned component, level, x, y;
-    fl_info info;
-    Py_buffer planes;
-    if (!PyArg_ParseTuple(args, "OIIIIO", &info_object, &component, &level, &x, &y, &planes_object) ||
-        get_info(info_object, &info) < 0)
-        return NULL;
-    size_t coefs = fl_wavelet_tile_size(&info, level, x, y);
-    if (component >= info.components || !coefs) return raise_status(FL_INVALID, "tile");
-    if (get_buffer(planes_object, &planes, 0) < 0) return NULL;
-    if (check_length(&planes, planes_bytes(&info), "planes") == 0) {
-        const int32_t *plane = (const int32_t *)planes.buf + (size_t)component * info.width * info.height;
-        fl_status status = FL_NO_SPACE;
-        uint32_t size[FL_MAX_LAYERS];
-        void *scratch = PyMem_Malloc(fl_wavelet_tile_scratch(&info));
-        uint8_t *out = NULL;
-        /* Adaptive coding may expand hostile coefficients; real ones take less than the first try allows. */
-        for (size_t capacity = coefs * 4 + 256; scratch && status == FL_NO_SPACE; capacity *= 2) {
-            PyMem_Free(out);
-            out = PyMem_Malloc(capacity);
-            if (!out) break;
-            Py_BEGIN_ALLOW_THREADS;
-            status = fl_wavelet_tile_encode(&info, component, level, x, y, plane, out, capacity, size, scratch);
-            Py_END_ALLOW_THREADS;
-        }
-        if (!scratch || !out)
-            PyErr_NoMemory();
-        else if (status != FL_OK)
-            raise_status(status, "tile");
-        else
-            result = split_layers(out, size, info.level[level].layers);
-        PyMem_Free(out);
-        PyMem_Free(scratch);
-    }
-    PyBuffer_Release(&planes);
-    return result;
-}
-
-static PyObject *tile_size(PyObject *self, PyObject *args) {
-    (void)self;
-    PyObject *info_object;
-    unsigned level, x, y;
-    fl_info info;
-    if (!PyArg_ParseTuple(args, "OIII", &info_object, &level, &x, &y) || get_info(info_object, &info) < 0) return NULL;
-    size_t coefs = fl_wavelet_tile_size(&info, level, x, y);
-    return coefs ? PyLong_FromSize_t(coefs) : raise_status(FL_INVALID, "tile");
-}
-
-static PyObject *decode_tile(PyObject *self, PyObject *args) {
-    (void)self;
-    PyObject *info_object, *segments, *coefs_object, *result = NULL;
-    unsigned component, level, x, y;
-    fl_info info;
-    Py_buffer coefs, layer[FL_MAX_LAYERS];
-    if (!PyArg_ParseTuple(args, "OIIIIOO", &info_object, &component, &level, &x, &y, &segments, &coefs_object) ||
-        get_info(info_object, &info) < 0)
-        return NULL;
-    Py_ssize_t layers = PySequence_Size(segments), taken = 0;
-    size_t size = fl_wavelet_tile_size(&info, level, x, y);
-    if (layers < 0) return NULL;
-    if (!size || layers > (Py_ssize_t)info.level[level].layers) return raise_status(FL_INVALID, "tile");
-    if (get_buffer(coefs_object, &coefs, 1) < 0) return NULL;
-    const uint8_t *data[FL_MAX_LAYERS];
-    uint32_t length[FL_MAX_LAYERS];
-    for (; taken < layers; taken++) {
-        PyObject *item = PySequence_GetItem(segments, taken);
-        int failed = !item || get_buffer(item, &layer[taken], 0) < 0;
-        Py_XDECREF(item);
-        if (failed) break;
-        data[taken] = layer[taken].buf;
-        length[taken] = (uint32_t)layer[taken].len;
-    }
-    if (taken == layers && check_length(&coefs, size * sizeof(int32_t), "coefs") == 0) {
-        void *scratch = PyMem_Malloc(fl_wavelet_tile_scratch(&info));
-        if (scratch) {
+    if (get_buffer(planes_object, &planes, 0) == 0 && get_buffer(reports_object, &reports, 0) == 0 &&
+        check_length(&planes, planes_bytes(&info), "planes") == 0 &&
+        check_length(&reports, info.tiles * sizeof(fl_tile_report), "reports") == 0) {
+        void *workspace = PyMem_Malloc(fl_wavelet_errors_workspace(&info));
+        if (workspace) {
             fl_status status;
             Py_BEGIN_ALLOW_THREADS;
-            status = fl_wavelet_tile_decode(&info, component, level, x, y, data, length, (uint32_t)layers, coefs.buf,
-                                            scratch);
+            status = fl_wavelet_errors(&info, planes.buf, reports.buf, values.buf, workspace);
             Py_END_ALLOW_THREADS;
-            PyMem_Free(scratch);
-            result = status == FL_OK ? Py_NewRef(Py_None) : raise_status(status, "segment");
+            PyMem_Free(workspace);
+            result = status == FL_OK ? info_bytes(&info) : raise_status(status, "error table");
         } else {
             PyErr_NoMemory();
         }
     }
-    while (taken > 0) PyBuffer_Release(&layer[--taken]);
-    PyBuffer_Release(&coefs);
+    if (values.obj) PyBuffer_Release(&values);
+    if (reports.obj) PyBuffer_Release(&reports);
+    if (planes.obj) PyBuffer_Release(&planes);
     return result;
 }
 
-/* Check that tile pointer i is as large as the tile; needs the tile's place from its index. */
-static int tile_fits(const fl_info *info, size_t index, Py_ssize_t bytes) {
-    uint32_t tile = (uint32_t)(index / info->components), k = info->levels;
-    while (k > 0 && tile >= info->level[k - 1].first_tile) k--;
-    tile -= info->level[k].first_tile;
-    size_t size = fl_wavelet_tile_size(info, k, tile % info->level[k].tiles_x, tile / info->level[k].tiles_x);
-    return (size_t)bytes >= size * sizeof(int32_t);
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
+
+/* Blocks for coefficients and scratch, kept to be used again: the system's first touch of a page costs a decoder more
+ * than what it does with it. To be used with the GIL. A block's memory follows it. */
+typedef struct block {
+    size_t size;
+    struct block *next;
+    void *allocated;
+} block;
+
+enum { ALIGNMENT = 64, MOST_IDLE = 32 << 20 };
+
+static block *idle;
+static size_t idle_bytes;
+
+static void *take_block(size_t size) {
+    block **at = &idle;
+    /* Not one that is much too large: that will be wanted for another. */
+    while (*at && ((*at)->size < size || (*at)->size / 2 > size)) at = &(*at)->next;
+    if (*at) {
+        block *found = *at;
+        *at = found->next;
+        idle_bytes -= found->size;
+        return found + 1;
+    }
+    char *allocated = malloc(size + sizeof(block) + ALIGNMENT);
+    if (!allocated) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    uintptr_t first = ((uintptr_t)allocated + sizeof(block) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    block *made = (block *)(void *)(allocated + (first - (uintptr_t)allocated)) - 1;
+    made->size = size;
+    made->allocated = allocated;
+    return made + 1;
+}
+
+static void give_block(void *memory) {
+    if (!memory) return;
+    block *given = (block *)memory - 1;
+    if (idle_bytes + given->size > MOST_IDLE) {
+        free(given->allocated);
+        return;
+    }
+    idle_bytes += given->size;
+    given->next = idle;
+    idle = given;
+}
+
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
+
+/* Coefficients of a tile, all components, as fl_wavelet_tile_decode leaves them. */
+typedef struct {
+    PyObject base;
+    void *coefs;
+    Py_ssize_t bytes;
+    uint32_t wide;
+} tile_object;
+
+static PyObject *tile_type;
+
+/* Takes `coefs` over, if it succeeds. */
+static PyObject *tile_new(void *coefs, size_t bytes, uint32_t wide) {
+    tile_object *tile = PyObject_New(tile_object, (PyTypeObject *)(void *)tile_type);
+    if (!tile) return NULL;
+    tile->coefs = coefs;
+    tile->bytes = (Py_ssize_t)bytes;
+    tile->wide = wide;
+    return (PyObject *)tile;
+}
+
+static void tile_free(PyObject *self) {
+    tile_object *tile = (tile_object *)self;
+    PyObject *type = (PyObject *)Py_TYPE(self);
+    give_block(tile->coefs);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static int tile_buffer(PyObject *self, Py_buffer *view, int flags) {
+    tile_object *tile = (tile_object *)self;
+    return PyBuffer_FillInfo(view, self, tile->coefs, tile->bytes, 1, flags);
+}
+
+static PyObject *tile_wide(PyObject *self, void *closure) {
+    (void)closure;
+    return PyBool_FromLong(((tile_object *)self)->wide != 0);
+}
+
+static PyObject *tile_bytes(PyObject *self, void *closure) {
+    (void)closure;
+    return PyLong_FromSsize_t(((tile_object *)self)->bytes);
+}
+
+static PyGetSetDef TILE_FIELDS[] = {{"wide", tile_wide, NULL, "int32, not int16", NULL},
+                                    {"nbytes", tile_bytes, NULL, NULL, NULL},
+                                    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot TILE_SLOTS[] = {
+    {Py_tp_dealloc, (void *)tile_free}, {Py_bf_getbuffer, (void *)tile_buffer}, {Py_tp_getset, TILE_FIELDS}, {0, NULL}};
+
+static PyType_Spec TILE_SPEC = {"firstlight.codecs._native.Tile", sizeof(tile_object), 0,
+                                Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, TILE_SLOTS};
+
+/* Coefficients of a tile of a level with all components; 0 if there is no such tile. */
+static size_t tile_coefs(const fl_info *info, uint32_t level, uint32_t tile) {
+    if (level > info->levels) return 0;
+    uint32_t across = info->level[level].tiles_x;
+    return info->components * fl_wavelet_tile_size(info, level, tile % across, tile / across);
+}
+
+enum { ENCODING = 2, DECODING = 4 };
+
+/* A list of tiles in rows of `columns` numbers: level, tile, and for decoding layers and bytes of the next one. */
+static int check_jobs(const Py_buffer *jobs, const fl_info *info, size_t columns) {
+    size_t row = columns * sizeof(uint32_t), count = (size_t)jobs->len / row;
+    const uint32_t *job = jobs->buf;
+    int good = (size_t)jobs->len % row == 0;
+    for (size_t i = 0; good && i < count; i++, job += columns)
+        good = tile_coefs(info, job[0], job[1]) > 0 &&
+               (columns < DECODING || job[2] + (job[3] > 0) <= info->level[job[0]].layers);
+    if (good) return 0;
+    raise_status(FL_INVALID, "tiles");
+    return -1;
+}
+
+/* What one call of decode_tiles works on. */
+typedef struct {
+    fl_info info;
+    size_t jobs, buffers;
+    Py_buffer job, offsets, where, at;
+    Py_buffer *view;      /* of buffers, taken when first needed */
+    const uint8_t **data; /* FL_MAX_LAYERS a job */
+    uint32_t *size;
+    void *scratch;
+    struct {
+        void *coefs;
+        size_t count;
+        uint32_t wide;
+        fl_status status;
+    } *done;
+} decoding;
+
+/* Find the segments of all jobs. */
+static int find_segments(decoding *d, PyObject *buffers) {
+    const uint32_t *job = d->job.buf, *offsets = d->offsets.buf, *at = d->at.buf;
+    const int32_t *where = d->where.buf;
+    for (size_t i = 0; i < d->jobs; i++, job += DECODING)
+        for (uint32_t n = 0; n < job[2] + (job[3] > 0); n++) {
+            uint32_t segment = fl_segment(&d->info, job[0], n, job[1]);
+            uint32_t size = n < job[2] ? offsets[segment + 1] - offsets[segment] : job[3];
+            d->size[i * FL_MAX_LAYERS + n] = size;
+            d->data[i * FL_MAX_LAYERS + n] = NULL;
+            if (size == 0) continue;
+            int32_t number = where[segment];
+            if (number < 0 || (size_t)number >= d->buffers) {
+                PyErr_Format(PyExc_ValueError, "segment %u: not there", segment);
+                return -1;
+            }
+            Py_buffer *view = &d->view[number];
+            if (!view->obj && get_buffer(PyList_GetItem(buffers, number), view, 0) < 0) return -1;
+            if ((size_t)at[segment] + size > (size_t)view->len) {
+                PyErr_Format(PyExc_ValueError, "segment %u: leaves its buffer", segment);
+                return -1;
+            }
+            d->data[i * FL_MAX_LAYERS + n] = (const uint8_t *)view->buf + at[segment];
+        }
+    return 0;
+}
+
+static int take_memory(decoding *d) {
+    const uint32_t *job = d->job.buf;
+    d->scratch = take_block(fl_wavelet_decode_scratch(&d->info));
+    if (!d->scratch) return -1;
+    for (size_t i = 0; i < d->jobs; i++, job += DECODING) {
+        d->done[i].count = tile_coefs(&d->info, job[0], job[1]);
+        d->done[i].coefs = take_block(d->done[i].count * sizeof(int32_t));
+        if (!d->done[i].coefs) return -1;
+    }
+    return 0;
+}
+
+/* Without the GIL. */
+static void run_decoding(decoding *d) {
+    const uint32_t *job = d->job.buf;
+    for (size_t i = 0; i < d->jobs; i++, job += DECODING) {
+        uint32_t across = d->info.level[job[0]].tiles_x;
+        d->done[i].status =
+            fl_wavelet_tile_decode(&d->info, job[0], job[1] % across, job[1] / across, d->data + i * FL_MAX_LAYERS,
+                                   d->size + i * FL_MAX_LAYERS, job[2] + (job[3] > 0), job[3] > 0, d->done[i].coefs,
+                                   &d->done[i].wide, d->scratch);
+    }
+}
+
+static PyObject *decode_results(decoding *d) {
+    PyObject *result = PyList_New((Py_ssize_t)d->jobs);
+    for (size_t i = 0; result && i < d->jobs; i++) {
+        PyObject *tile = NULL;
+        size_t bytes = d->done[i].count * (d->done[i].wide ? sizeof(int32_t) : sizeof(int16_t));
+        if (d->done[i].status == FL_CORRUPT)
+            tile = Py_NewRef(Py_None);
+        else if (d->done[i].status != FL_OK)
+            raise_status(d->done[i].status, "tile");
+        else if ((tile = tile_new(d->done[i].coefs, bytes, d->done[i].wide)))
+            d->done[i].coefs = NULL;
+        if (!tile || PyList_SetItem(result, (Py_ssize_t)i, tile) < 0) Py_CLEAR(result);
+    }
+    return result;
+}
+
+static PyObject *decode_tiles(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *info_object, *job_object, *offsets_object, *where_object, *at_object, *buffers, *result = NULL;
+    decoding d;
+    memset(&d, 0, sizeof d);
+    if (!PyArg_ParseTuple(args, "OOOOOO!", &info_object, &job_object, &offsets_object, &where_object, &at_object,
+                          &PyList_Type, &buffers) ||
+        get_info(info_object, &d.info) < 0)
+        return NULL;
+    size_t table = d.info.segments * sizeof(uint32_t);
+    if (get_buffer(job_object, &d.job, 0) == 0 && get_buffer(offsets_object, &d.offsets, 0) == 0 &&
+        get_buffer(where_object, &d.where, 0) == 0 && get_buffer(at_object, &d.at, 0) == 0 &&
+        check_jobs(&d.job, &d.info, DECODING) == 0 &&
+        check_length(&d.offsets, table + sizeof(uint32_t), "offsets") == 0 &&
+        check_length(&d.where, table, "where") == 0 && check_length(&d.at, table, "at") == 0) {
+        d.jobs = (size_t)d.job.len / (DECODING * sizeof(uint32_t));
+        d.buffers = (size_t)PyList_Size(buffers);
+        d.view = PyMem_Calloc(d.buffers, sizeof *d.view);
+        d.data = PyMem_Malloc(d.jobs * FL_MAX_LAYERS * sizeof *d.data);
+        d.size = PyMem_Malloc(d.jobs * FL_MAX_LAYERS * sizeof *d.size);
+        d.done = PyMem_Calloc(d.jobs, sizeof *d.done);
+        if (!d.view || !d.data || !d.size || !d.done) {
+            PyErr_NoMemory();
+        } else if (find_segments(&d, buffers) == 0 && take_memory(&d) == 0) {
+            Py_BEGIN_ALLOW_THREADS;
+            run_decoding(&d);
+            Py_END_ALLOW_THREADS;
+            result = decode_results(&d);
+        }
+        for (size_t i = 0; d.done && i < d.jobs; i++) give_block(d.done[i].coefs);
+        give_block(d.scratch);
+        for (size_t i = 0; d.view && i < d.buffers; i++)
+            if (d.view[i].obj) PyBuffer_Release(&d.view[i]);
+        PyMem_Free(d.done);
+        PyMem_Free(d.size);
+        PyMem_Free((void *)d.data);
+        PyMem_Free(d.view);
+    }
+    if (d.at.obj) PyBuffer_Release(&d.at);
+    if (d.where.obj) PyBuffer_Release(&d.where);
+    if (d.offsets.obj) PyBuffer_Release(&d.offsets);
+    if (d.job.obj) PyBuffer_Release(&d.job);
+    return result;
+}
+
+/* What one call of encode_tiles works on and makes. */
+typedef struct {
+    fl_info info;
+    fl_layering layering;
+    Py_buffer planes, job;
+    size_t jobs;
+    void *scratch;
+    uint8_t *out; /* segments of all jobs, one tile after the other */
+    size_t used, capacity;
+    uint32_t *lengths; /* FL_MAX_LAYERS a job */
+    fl_tile_report *reports;
+} encoding;
+
+/* Without the GIL. FL_NO_SPACE when there is no memory. */
+static fl_status run_encoding(encoding *e) {
+    const uint32_t *job = e->job.buf;
+    fl_status status = FL_OK;
+    memset(e->lengths, 0, e->jobs * FL_MAX_LAYERS * sizeof *e->lengths);
+    for (size_t i = 0; status == FL_OK && i < e->jobs; i++, job += ENCODING) {
+        uint32_t across = e->info.level[job[0]].tiles_x;
+        uint32_t *length = e->lengths + i * FL_MAX_LAYERS;
+        /* Adaptive coding may expand hostile coefficients; real ones take less than the first try allows. */
+        size_t room = tile_coefs(&e->info, job[0], job[1]) * 4 + 4096;
+        do {
+            if (e->capacity - e->used < room) {
+                size_t capacity = e->capacity * 2 + room;
+                uint8_t *grown = realloc(e->out, capacity);
+                if (!grown) break;
+                e->out = grown;
+                e->capacity = capacity;
+            }
+            status =
+                fl_wavelet_tile_encode(&e->info, &e->layering, job[0], job[1] % across, job[1] / across, e->planes.buf,
+                                       e->out + e->used, e->capacity - e->used, length, e->reports + i, e->scratch);
+            room = e->capacity - e->used + 1;
+        } while (status == FL_NO_SPACE);
+        for (uint32_t n = 0; status == FL_OK && n < e->info.level[job[0]].layers; n++) e->used += length[n];
+    }
+    return status;
+}
+
+static PyObject *encode_tiles(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *info_object, *layering_object, *planes_object, *job_object, *result = NULL;
+    Py_buffer layering = {0};
+    encoding e;
+    memset(&e, 0, sizeof e);
+    if (!PyArg_ParseTuple(args, "OOOO", &info_object, &layering_object, &planes_object, &job_object) ||
+        get_info(info_object, &e.info) < 0)
+        return NULL;
+    if (get_buffer(layering_object, &layering, 0) == 0 && get_buffer(planes_object, &e.planes, 0) == 0 &&
+        get_buffer(job_object, &e.job, 0) == 0 && check_length(&layering, sizeof e.layering, "layering") == 0 &&
+        check_length(&e.planes, planes_bytes(&e.info), "planes") == 0 && check_jobs(&e.job, &e.info, ENCODING) == 0) {
+        memcpy(&e.layering, layering.buf, sizeof e.layering);
+        e.jobs = (size_t)e.job.len / (ENCODING * sizeof(uint32_t));
+        e.lengths = malloc(e.jobs * FL_MAX_LAYERS * sizeof *e.lengths + 1);
+        e.reports = malloc(e.jobs * sizeof *e.reports + 1);
+        e.scratch = take_block(fl_wavelet_encode_scratch(&e.info));
+        fl_status status = FL_NO_SPACE;
+        if (e.lengths && e.reports && e.scratch) {
+            Py_BEGIN_ALLOW_THREADS;
+            status = run_encoding(&e);
+            Py_END_ALLOW_THREADS;
+        }
+        if (status == FL_NO_SPACE)
+            PyErr_NoMemory();
+        else if (status != FL_OK)
+            raise_status(status, "tiles");
+        else
+            result = Py_BuildValue("(y#y#y#)", (const char *)e.out, (Py_ssize_t)e.used, (const char *)e.lengths,
+                                   (Py_ssize_t)(e.jobs * FL_MAX_LAYERS * sizeof *e.lengths), (const char *)e.reports,
+                                   (Py_ssize_t)(e.jobs * sizeof *e.reports));
+        give_block(e.scratch);
+        free(e.reports);
+        free(e.lengths);
+        free(e.out);
+    }
+    if (e.job.obj) PyBuffer_Release(&e.job);
+    if (e.planes.obj) PyBuffer_Release(&e.planes);
+    if (layering.obj) PyBuffer_Release(&layering);
+    return result;
+}
+
+/* Pointers to the coefficients of all tiles, out of a list of Tile or None. */
+static int take_tiles(const fl_info *info, PyObject *tiles, const void **pointer, uint8_t *wide) {
+    for (uint32_t k = 0; k <= info->levels; k++)
+        for (uint32_t t = 0; t < info->level[k].tiles_x * info->level[k].tiles_y; t++) {
+            size_t i = (size_t)info->level[k].first_tile + t;
+            PyObject *item = PyList_GetItem(tiles, (Py_ssize_t)i);
+            if (item == Py_None) continue;
+            const tile_object *tile = (const tile_object *)item;
+            if (!PyObject_TypeCheck(item, (PyTypeObject *)(void *)tile_type) ||
+                (size_t)tile->bytes != tile_coefs(info, k, t) * (tile->wide ? sizeof(int32_t) : sizeof(int16_t))) {
+                PyErr_Format(PyExc_ValueError, "tiles[%zu]: not a decoded tile of that place", i);
+                return -1;
+            }
+            pointer[i] = tile->coefs;
+            wide[i] = (uint8_t)tile->wide;
+        }
+    return 0;
 }
 
 static PyObject *synthesize(PyObject *self, PyObject *args) {
@@ -370,64 +632,42 @@ static PyObject *synthesize(PyObject *self, PyObject *args) {
     Py_ssize_t offset, stride[3];
     fl_info info;
     Py_buffer samples, values;
-    if (!PyArg_ParseTuple(args, "OIIIIIOOOnnnn", &info_object, &level, &x, &y, &width, &height, &tiles, &values_object,
-                          &samples_object, &offset, &stride[0], &stride[1], &stride[2]) ||
+    if (!PyArg_ParseTuple(args, "OIIIIIO!OO(nnnn)", &info_object, &level, &x, &y, &width, &height, &PyList_Type, &tiles,
+                          &values_object, &samples_object, &offset, &stride[0], &stride[1], &stride[2]) ||
         get_info(info_object, &info) < 0)
         return NULL;
     if (level > info.levels || width < 1 || height < 1 || width > info.width || height > info.height)
         return raise_status(FL_INVALID, "region");
-    size_t count = (size_t)info.tiles * info.components;
-    if (PySequence_Size(tiles) != (Py_ssize_t)count)
-        return PyErr_Format(PyExc_ValueError, "tiles: %zu expected, one a tile and component", count);
+    if (PyList_Size(tiles) != (Py_ssize_t)info.tiles)
+        return PyErr_Format(PyExc_ValueError, "tiles: %u expected", info.tiles);
     if (get_values(values_object, &info, &values) < 0) return NULL;
     if (get_buffer(samples_object, &samples, 1) < 0) {
         if (values.obj) PyBuffer_Release(&values);
         return NULL;
     }
-    const int32_t **pointer = PyMem_Calloc(count, sizeof *pointer);
-    Py_buffer *views = PyMem_Calloc(count, sizeof *views);
-    size_t taken = 0, reached[3] = {info.components, height, width}, sample = info.bits > 8 ? 2 : 1;
+    size_t reached[3] = {info.components, height, width}, sample = info.bits > 8 ? 2 : 1;
     Py_ssize_t last = offset < 0 ? -1 : reach(offset, stride, reached);
-    int ready = pointer && views;
-    if (!ready) PyErr_NoMemory();
-    if (ready && last < 0) {
+    if (last < 0) {
         PyErr_SetString(PyExc_ValueError, "samples: strides reach before the buffer");
-        ready = 0;
-    }
-    ready = ready && check_length(&samples, ((size_t)last + 1) * sample, "samples") == 0;
-    for (size_t i = 0; ready && i < count; i++) {
-        PyObject *item = PySequence_GetItem(tiles, (Py_ssize_t)i);
-        if (item && item != Py_None) {
-            ready = get_buffer(item, &views[taken], 0) == 0;
-            if (ready) {
-                pointer[i] = views[taken].buf;
-                if (!tile_fits(&info, i, views[taken++].len)) {
-                    PyErr_Format(PyExc_ValueError, "tiles[%zu]: buffer too small", i);
-                    ready = 0;
-                }
-            }
-        }
-        ready = ready && item;
-        Py_XDECREF(item);
-    }
-    if (ready) {
-        void *workspace = PyMem_Malloc(fl_wavelet_region_workspace(&info, level, width, height));
-        if (workspace) {
+    } else if (check_length(&samples, ((size_t)last + 1) * sample, "samples") == 0) {
+        const void **pointer = PyMem_Calloc(info.tiles, sizeof *pointer);
+        uint8_t *wide = PyMem_Calloc(info.tiles, sizeof *wide);
+        void *workspace = take_block(fl_wavelet_region_workspace(&info, level, width, height));
+        if (!pointer || !wide) {
+            PyErr_NoMemory();
+        } else if (workspace && take_tiles(&info, tiles, pointer, wide) == 0) {
             void *first = (char *)samples.buf + (size_t)offset * sample;
             fl_status status;
             Py_BEGIN_ALLOW_THREADS;
-            status = fl_wavelet_region(&info, level, x, y, width, height, pointer, values.buf, first, stride[0],
+            status = fl_wavelet_region(&info, level, x, y, width, height, pointer, wide, values.buf, first, stride[0],
                                        stride[1], stride[2], workspace);
             Py_END_ALLOW_THREADS;
-            PyMem_Free(workspace);
             result = status == FL_OK ? Py_NewRef(Py_None) : raise_status(status, "region");
-        } else {
-            PyErr_NoMemory();
         }
+        give_block(workspace);
+        PyMem_Free(wide);
+        PyMem_Free((void *)pointer);
     }
-    while (taken > 0) PyBuffer_Release(&views[--taken]);
-    PyMem_Free(views);
-    PyMem_Free(pointer);
     if (values.obj) PyBuffer_Release(&values);
     PyBuffer_Release(&samples);
     return result;
@@ -438,15 +678,20 @@ static PyMethodDef METHODS[] = {{"head_size", head_size, METH_O, NULL},
                                 {"plan_head", plan_head, METH_VARARGS, NULL},
                                 {"write_head", write_head, METH_VARARGS, NULL},
                                 {"crc32c", crc32c, METH_O, NULL},
-                                {"set_cuts", set_cuts, METH_VARARGS, NULL},
+                                {"set_mse", set_mse, METH_VARARGS, NULL},
+                                {"set_errors", set_errors, METH_VARARGS, NULL},
                                 {"forward", forward, METH_VARARGS, NULL},
-                                {"level_errors", level_errors, METH_VARARGS, NULL},
-                                {"encode_tile", encode_tile, METH_VARARGS, NULL},
-                                {"tile_size", tile_size, METH_VARARGS, NULL},
-                                {"decode_tile", decode_tile, METH_VARARGS, NULL},
+                                {"encode_tiles", encode_tiles, METH_VARARGS, NULL},
+                                {"decode_tiles", decode_tiles, METH_VARARGS, NULL},
                                 {"synthesize", synthesize, METH_VARARGS, NULL},
                                 {NULL, NULL, 0, NULL}};
 
-static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_native", NULL, 0, METHODS, NULL, NULL, NULL, NULL};
+static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_native", NULL, -1, METHODS, NULL, NULL, NULL, NULL};
 
-PyMODINIT_FUNC PyInit__native(void) { return PyModule_Create(&MODULE); }
+PyMODINIT_FUNC PyInit__native(void) {
+    PyObject *module = PyModule_Create(&MODULE);
+    if (!module) return NULL;
+    if (!tile_type) tile_type = PyType_FromSpec(&TILE_SPEC);
+    if (!tile_type || PyModule_AddObjectRef(module, "Tile", tile_type) < 0) Py_CLEAR(module);
+    return module;
+}

@@ -1,11 +1,20 @@
 """C kernels: shard heads and the wavelet segment codec (see kernels/firstlight.h, SPEC.md)."""
 
-from collections.abc import Sequence
 from typing import Any
 
 # Everything that takes bytes takes any C-contiguous buffer. A status other than FL_OK raises: FL_INSUFFICIENT
 # InsufficientData, FL_CORRUPT CorruptData, FL_INVALID InvalidArgument, FL_UNSUPPORTED UnsupportedFormat, each from
 # firstlight.codecs.errors. The GIL is released while kernels run.
+
+class Tile:
+    """Coefficients of a tile, component after component: a read-only buffer."""
+
+    @property
+    def wide(self) -> bool:
+        """Whether they are int32; else int16."""
+    @property
+    def nbytes(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def parse_head(data: Any) -> tuple[bytes, bytes, bytes]:
     """(raw fl_info, raw uint32 offsets[segments + 1], raw uint16 value table) of a shard that begins with `data`."""
@@ -14,33 +23,46 @@ def head_size(data: Any) -> int:
     """Bytes of the head that starts with `data` (12 bytes are enough to tell); 0 when it can't be told yet."""
 
 def plan_head(
-    width: int, height: int, components: int, bits: int, is_signed: bool, colour: int, transform: int, values: int
+    width: int,
+    height: int,
+    components: int,
+    bits: int,
+    is_signed: bool,
+    colour: int,
+    transform: int,
+    values: int,
+    layers: int = 1,
+    group_starts: tuple[int, ...] = (),
 ) -> bytes:
-    """Raw fl_info with the encoder's defaults (cuts and errors zero)."""
+    """Raw fl_info with the encoder's geometry (errors zero); group_starts: first layers of groups 1, 2, ..."""
 
 def write_head(info: Any, values: Any, lengths: Any) -> bytes:
     """A head from raw fl_info, its uint16 value table (None where there is none) and uint32 lengths[segments]."""
 
 def crc32c(data: Any) -> int: ...
-def set_cuts(info: Any, cuts: bytes) -> bytes:
-    """Raw fl_info with cut[component][level][layer] = cuts, uint8, components x levels x layers (levels 0 .. L-1)."""
+def set_mse(info: Any, mse: Any) -> bytes:
+    """Raw fl_info with level[k].mse[n] = the code of float64 mse[k][n], (levels + 1) x 25."""
+
+def set_errors(info: Any, planes: Any, reports: Any, values: Any) -> bytes:
+    """Raw fl_info with the error table set from transformed planes, all tiles' reports and the value table, if any."""
 
 def forward(info: Any, samples: Any, stride_c: int, stride_y: int, stride_x: int, planes: Any) -> None:
     """Colour and wavelet transform of a whole shard; strides in samples; planes: int32 (c, height, width), written."""
 
-def level_errors(info: Any, planes: Any, values: Any) -> bytes:
-    """Raw fl_info with the error table set from its cuts, the transformed planes and the value table, if any."""
+def encode_tiles(info: Any, layering: Any, planes: Any, tiles: Any) -> tuple[bytes, bytes, bytes]:
+    """Encode many tiles: uint32 rows (level, tile in raster order), by a raw fl_layering.
 
-def encode_tile(info: Any, component: int, level: int, tile_x: int, tile_y: int, planes: Any) -> tuple[bytes, ...]:
-    """The tile's segments, one a layer."""
+    (the segments, tile after tile and layer after layer; their lengths, uint32 tiles x 24; raw fl_tile_report[tiles])
+    """
 
-def tile_size(info: Any, level: int, tile_x: int, tile_y: int) -> int:
-    """int32 coefficients of the tile (one component)."""
+def decode_tiles(
+    info: Any, tiles: Any, offsets: Any, where: Any, at: Any, buffers: list[memoryview]
+) -> list[Tile | None]:
+    """Decode many tiles: uint32 rows (level, tile in raster order, number of layers, bytes of the next). None: corrupt.
 
-def decode_tile(
-    info: Any, component: int, level: int, tile_x: int, tile_y: int, segments: Sequence[Any], coefs: Any
-) -> None:
-    """Decode the first len(segments) layers of a tile into coefs (int32, tile_size)."""
+    offsets: uint32[segments + 1]. Segment s is in buffers[where[s]] (int32) from at[s] (uint32) on; empty ones are not
+    looked for.
+    """
 
 def synthesize(
     info: Any,
@@ -49,15 +71,13 @@ def synthesize(
     y: int,
     width: int,
     height: int,
-    tiles: Sequence[Any],
+    tiles: list[Tile | None],
     values: Any,
     samples: Any,
-    offset: int,
-    stride_c: int,
-    stride_y: int,
-    stride_x: int,
+    place: tuple[int, ...],
 ) -> None:
-    """Inverse transform of a region of a level into `samples` (a writable buffer; offset and strides in samples).
+    """Inverse transform of a region of a level into `samples` (a writable buffer).
 
-    tiles[component + components * (level.first_tile + tile)]: int32 coefficients, or None where unknown.
+    tiles[level.first_tile + tile]: coefficients, or None where nothing is known. place: offset of the first sample,
+    strides from component to component, row to row, sample to sample; in samples.
     """

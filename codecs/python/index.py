@@ -3,6 +3,7 @@
 The rules of segment order (SPEC 2.6) and of the tiles under a region (SPEC 2.5) live here, and nowhere else in Python.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from .errors import InvalidArgument, UnsupportedFormat
 Region = tuple[int, int, int, int]
 """(y, x, height, width) in samples of the level that is asked for."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the shards that this build writes and reads (SPEC 2.1)."""
 
 CODEC_NAMES = {0: "wavelet"}
@@ -24,10 +25,10 @@ COLOUR_NAMES = {0: "none", 1: "rct", 2: "ycocg-r"}
 TRANSFORM_NAMES = {0: "5/3", 1: "9/7-m", 2: "s-haar"}
 
 # fl_info and fl_level of kernels/firstlight.h, as words of 32 bits.
-_MAX_LEVELS = 12
-_MAX_LAYERS = 4
-_HEADER_WORDS = 17
-_LEVEL_WORDS = 8 + _MAX_LAYERS + 1
+_MAX_LAYERS = 24
+_MAX_GROUPS = 4
+_HEADER_WORDS = 18 + _MAX_GROUPS
+_LEVEL_WORDS = 8 + 2 * (_MAX_LAYERS + 1)
 
 
 class SegmentId(NamedTuple):
@@ -37,7 +38,13 @@ class SegmentId(NamedTuple):
     layer: int
     tile_y: int
     tile_x: int
-    component: int
+
+
+class LayerRun(NamedTuple):
+    """Where the segments of one layer of a level are: that of tile t (row by row) has the number first + t x step."""
+
+    first: int
+    step: int
 
 
 class TileRect(NamedTuple):
@@ -61,10 +68,13 @@ class Level:
         Samples of this level that a tile covers, each way.
     tiles_x, tiles_y, layers : int
     first_tile, first_segment : int
-        Tiles (components not counted) and segments of all coarser levels.
+        Tiles and segments of all coarser levels.
     errors : tuple of int
         `errors[n]`, in sample units: what this level adds to the bound on the error of this and finer levels while
         only its first n layers are there; ``errors[layers] == 0``.
+    mse : tuple of float
+        `mse[n]`, in squared sample units: what it then adds to the mean squared error (over samples and components),
+        an estimate (SPEC 2.4).
     """
 
     width: int
@@ -76,6 +86,7 @@ class Level:
     first_tile: int
     first_segment: int
     errors: tuple[int, ...]
+    mse: tuple[float, ...]
 
     @property
     def tiles(self) -> int:
@@ -108,6 +119,8 @@ class Index:
         ``levels[0]`` is full resolution, ``levels[-1]`` the base: one tile, one layer.
     margin : int
         Samples around a region that its decoding needs, at every level.
+    groups : tuple of int
+        First layer of each group of layers that lie together in the shard (SPEC 2.6); ``groups[0] == 0``.
     head_size, size : int
         Bytes of the head, and of the whole shard.
     offsets : ndarray of uint32, (segments + 1,)
@@ -117,11 +130,13 @@ class Index:
     """
 
     __slots__ = (
+        "_runs",
         "bits",
         "codec",
         "colour",
         "components",
         "dtype",
+        "groups",
         "head_size",
         "height",
         "levels",
@@ -140,7 +155,7 @@ class Index:
         words: list[int] = np.frombuffer(raw, np.uint32).tolist()
         self.raw = raw
         self.version, codec, self.head_size, self.width, self.height, self.components = words[:6]
-        self.bits, is_signed, colour, levels, self.margin, _, self.segments, _, transform, _, _ = words[6:_HEADER_WORDS]
+        self.bits, is_signed, colour, levels, self.margin, _, self.segments, _, transform, _, _, groups = words[6:18]
         if codec not in CODEC_NAMES:
             raise UnsupportedFormat(f"shard head: codec number {codec}, this build has {CODEC_NAMES}")
         self.codec = CODEC_NAMES[codec]
@@ -151,6 +166,8 @@ class Index:
             _level(words[_HEADER_WORDS + j * _LEVEL_WORDS : _HEADER_WORDS + (j + 1) * _LEVEL_WORDS])
             for j in range(levels + 1)
         )
+        self.groups = tuple(words[18 : 18 + groups])
+        self._runs = tuple(self._layer_runs(level) for level in range(levels + 1))
         self.offsets = offsets
         self.values = values
         self.size = int(offsets[-1])
@@ -181,10 +198,29 @@ class Index:
 
     # ---- segments ------------------------------------------------------------------------------------------------
 
-    def segment(self, level: int, layer: int, tile_y: int, tile_x: int, component: int) -> int:
-        """Number of a segment: levels coarse to fine, then layers, tiles row by row, components (SPEC 2.6)."""
+    def layer_groups(self, level: int) -> tuple[tuple[int, int], ...]:
+        """Layers [first, end) of `level` in each group; first == end where the level has none of a group's layers."""
+        layers = self.levels[level].layers
+        starts = [min(start, layers) for start in (*self.groups, layers)]
+        return tuple(itertools.pairwise(starts))
+
+    def _layer_runs(self, level: int) -> tuple[LayerRun, ...]:
+        """Levels coarse to fine, groups, tiles row by row, the group's layers (SPEC 2.6)."""
         at = self.levels[level]
-        return at.first_segment + ((layer * at.tiles_y + tile_y) * at.tiles_x + tile_x) * self.components + component
+        return tuple(
+            LayerRun(at.first_segment + at.tiles * first + layer - first, end - first)
+            for first, end in self.layer_groups(level)
+            for layer in range(first, end)
+        )
+
+    def layer_run(self, level: int, layer: int) -> LayerRun:
+        """Where a layer's segments are."""
+        return self._runs[level][layer]
+
+    def segment(self, level: int, layer: int, tile_y: int, tile_x: int) -> int:
+        """Number of a segment."""
+        first, step = self._runs[level][layer]
+        return first + (tile_y * self.levels[level].tiles_x + tile_x) * step
 
     def locate(self, segment: int) -> SegmentId:
         """The inverse of `segment`."""
@@ -192,10 +228,11 @@ class Index:
             raise InvalidArgument(f"segment {segment}: the shard has {self.segments}")
         level = next(j for j, at in enumerate(self.levels) if at.first_segment <= segment)
         at = self.levels[level]
-        rest, component = divmod(segment - at.first_segment, self.components)
-        rest, tile_x = divmod(rest, at.tiles_x)
-        layer, tile_y = divmod(rest, at.tiles_y)
-        return SegmentId(level, layer, tile_y, tile_x, component)
+        rest = segment - at.first_segment
+        # A group's layers begin where those of the groups before it end.
+        first, end = next(group for group in self.layer_groups(level) if rest < at.tiles * group[1])
+        tile, layer = divmod(rest - at.tiles * first, end - first)
+        return SegmentId(level, first + layer, *divmod(tile, at.tiles_x))
 
     def length(self, segment: int) -> int:
         """Bytes of a segment."""
@@ -208,8 +245,8 @@ class Index:
 
     def describe(self, segment: int) -> str:
         """A segment as error messages name it."""
-        level, layer, tile_y, tile_x, component = self.locate(segment)
-        return f"segment {segment} (level {level}, layer {layer}, tile {tile_y},{tile_x}, component {component})"
+        level, layer, tile_y, tile_x = self.locate(segment)
+        return f"segment {segment} (level {level}, layer {layer}, tile {tile_y},{tile_x})"
 
     # ---- regions -------------------------------------------------------------------------------------------------
 
@@ -252,4 +289,10 @@ class Index:
 def _level(words: list[int]) -> Level:
     width, height, tile_log2, tiles_x, tiles_y, layers, first_tile, first_segment = words[:8]
     errors = tuple(words[8 : 8 + layers + 1])
-    return Level(width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, first_segment, errors)
+    mse = tuple(_mse(code) for code in words[9 + _MAX_LAYERS : 9 + _MAX_LAYERS + layers + 1])
+    return Level(width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, first_segment, errors, mse)
+
+
+def _mse(code: int) -> float:
+    """Mean squared error that a code of the head stands for (SPEC 2.4)."""
+    return (code if code < 8 else (8 + code % 8) << (code // 8 - 1)) / 16

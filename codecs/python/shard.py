@@ -4,8 +4,9 @@ The container's rules are here; how a tile's samples become segments is a `Segme
 from segments to pictures: `decode`, the Zarr codec and the image reader all feed it.
 """
 
+import itertools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,18 +15,22 @@ from numpy.typing import ArrayLike, NDArray
 from . import _native, select
 from .errors import CorruptData, InsufficientData, InvalidArgument
 from .index import Index, Region
-from .threads import spread
+from .threads import batched, processors, spread
 from .wavelet import WaveletCodec
 
-# Coefficients that a decoder keeps between calls, and roughly the most that it needs at once.
+# Coefficients that a decoder keeps between calls.
 CACHE_BYTES = 64 << 20
 
-# Rows of samples that one thread makes at a time.
-STRIP = 256
+# Coefficients that are decoded before samples are made of them, about, and at most as many bytes as there are samples:
+# what a processor's cache holds, and enough for the rows that bands have in common not to matter.
+BAND_BYTES = 2 << 20
+
+# Fewest rows that one thread makes at a time.
+STRIP = 64
 
 
 class SegmentCodec(Protocol):
-    """How samples become segments. Whatever a tile is decoded to is the codec's own affair, as long as it is an array.
+    """How samples become segments. Whatever a tile is decoded to is the codec's own affair, as long as it has `nbytes`.
 
     To add one: write a class with these methods in a file of its own, add it to `CODECS` below and its number to
     `index.CODEC_NAMES`, and describe it in SPEC.md.
@@ -41,8 +46,8 @@ class SegmentCodec(Protocol):
         transform: str | None,
         contrast: tuple[float, float] | None,
         threads: int | None,
-    ) -> tuple[bytes, NDArray[np.uint16] | None, list[bytes]]:
-        """(raw fl_info, value table if there is one, all segments in their order) of `samples`.
+    ) -> tuple[bytes, NDArray[np.uint16] | None, NDArray[np.uint32], list[memoryview]]:
+        """(raw fl_info, value table if there is one, lengths of all segments, their bytes in pieces) of `samples`.
 
         They are (components, height, width), in native byte order.
 
@@ -50,19 +55,26 @@ class SegmentCodec(Protocol):
         """
         ...
 
-    def decode_tile(
-        self, index: Index, component: int, level: int, tile_y: int, tile_x: int, segments: Sequence[memoryview]
-    ) -> NDArray[Any]:
-        """The tile from the segments of its first layers; called from several threads. Raises CorruptData."""
+    def decode_tiles(
+        self,
+        index: Index,
+        tiles: NDArray[np.uint32],
+        where: NDArray[np.int32],
+        at: NDArray[np.uint32],
+        buffers: list[memoryview],
+    ) -> Sequence[Any]:
+        """Decode the tiles of rows (level, tile in raster order, number of layers, bytes of the next one).
+
+        Called from several threads. Segment s, if it is not empty, begins at byte ``at[s]`` of ``buffers[where[s]]``;
+        of the next layer so many bytes are there. None for a damaged tile.
+        """
         ...
 
-    def synthesize(
-        self, index: Index, level: int, region: Region, tiles: Sequence[NDArray[Any] | None], out: NDArray[Any]
-    ) -> None:
+    def synthesize(self, index: Index, level: int, region: Region, tiles: list[Any], out: NDArray[Any]) -> None:
         """Write the samples of `region` of `level` into `out`, (components, height, width).
 
-        Called from several threads. ``tiles[component + components * (level.first_tile + tile)]`` is what `decode_tile`
-        made of that tile; None where nothing is known.
+        Called from several threads. ``tiles[level.first_tile + tile]`` is what `decode_tiles` made of that tile; None
+        where nothing is known.
         """
         ...
 
@@ -83,14 +95,14 @@ def encode(
 
     Parameters
     ----------
-    samples : array_like, (height, width) or (height, width, 3)
+    samples : array_like, (height, width) or (height, width, 2 .. 4)
         uint8, int8, uint16 or int16, any byte order and strides; sides of 1 to 65536.
     codec : str
         Name of the segment codec.
     threads : int, optional
         Default: one per processor.
     colour : {"none", "rct", "ycocg-r"}, optional
-        Colour transform of three components; default: what an estimate says is smallest.
+        Colour transform of the first three components; default: what an estimate says is smallest.
     transform : {"5/3", "9/7-m", "s-haar"}, optional
         Wavelet transform; default: what an estimate says is smallest.
     contrast : (float, float), optional
@@ -103,8 +115,8 @@ def encode(
         Unknown codec, unsupported dtype or shape; the message names what was found.
     """
     array = np.asarray(samples)
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
-        raise InvalidArgument(f"samples of shape {array.shape}: expected (height, width) or (height, width, 3)")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and not 2 <= array.shape[2] <= 4) or 0 in array.shape:
+        raise InvalidArgument(f"samples of shape {array.shape}: expected (height, width) or (height, width, 2 to 4)")
     return encode_planes(
         array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0), codec, threads, colour, transform, contrast
     )
@@ -118,16 +130,15 @@ def encode_planes(
     transform: str | None = None,
     contrast: tuple[float, float] | None = None,
 ) -> bytes:
-    """As `encode`, for samples of shape (components, height, width)."""
+    """As `encode`, for samples of shape (components, height, width); 1 to 4 components."""
     if codec not in CODECS:
         raise InvalidArgument(f"codec {codec!r}: expected one of {list(CODECS)}")
     if not planes.dtype.isnative:
         planes = planes.astype(planes.dtype.newbyteorder("="))
-    info, values, segments = CODECS[codec].encode(
+    info, values, lengths, pieces = CODECS[codec].encode(
         planes, colour=colour, transform=transform, contrast=contrast, threads=threads
     )
-    lengths = np.fromiter(map(len, segments), np.uint32, len(segments))
-    return b"".join([_native.write_head(info, values, lengths), *segments])
+    return b"".join([_native.write_head(info, values, lengths), *pieces])
 
 
 def decode(
@@ -160,7 +171,7 @@ def decode(
     Returns
     -------
     ndarray
-        (height, width) or (height, width, 3), in the dtype that was encoded, native byte order.
+        (height, width) or (height, width, components), in the dtype that was encoded, native byte order.
 
     Raises
     ------
@@ -174,33 +185,32 @@ def decode(
     view = memoryview(data).cast("B")
     index = Index.parse(view)
     area = index.region(level, region)
-    wanted: list[int]
+    # Nothing is decoded a second time.
+    decoder = Decoder(index, threads=threads, cache_bytes=0)
     if max_bytes is not None:
         if max_bytes < 0:
             raise InvalidArgument(f"max_bytes {max_bytes}: expected 0 or more")
-        budget = max(max_bytes - index.head_size, 0)
-        wanted = select.within_budget(index, level, area, budget, max_error or 0)
-        if not wanted and any(map(index.length, range(index.components))):
+        left = max(max_bytes - index.head_size, 0)
+        wanted = select.within_budget(index, level, area, left, max_error or 0)
+        if not wanted and index.length(0):
             raise InsufficientData(f"max_bytes {max_bytes}: the base level does not fit")
-    else:
-        layers = select.choose_layers(index, level, area, max_error or 0)
-        wanted = select.segments_for(index, level, area, layers)
-    present = len(index.within(0, len(view)))
-
-    decoder = Decoder(index, threads=threads)
-
-    def add(segments: Sequence[int]) -> None:
-        for s in segments:
-            if index.offsets[s + 1] <= len(view):
-                decoder.add(s, view[index.offsets[s] : index.offsets[s + 1]])
-
-    add(wanted)
-    if max_bytes is None and max_error is not None and decoder.bound(level, area) > max_error:
-        # The cheapest choice is not all here; what is here may do as well.
-        everything = [at.layers for at in index.levels]
-        add(select.segments_for(index, level, area, everything))
-        reached = decoder.bound(level, area)
-        if reached > max_error:
+        cut = [(segment, size) for segment, size in wanted if size < index.length(segment)]
+        decoder.feed(0, view, [segment for segment, size in wanted if size == index.length(segment)])
+        for segment, size in cut:
+            begin = int(index.offsets[segment])
+            decoder.add_prefix(segment, view[begin : begin + size])
+        return decoder.decode(level, area)
+    if max_error:
+        layers = select.choose_layers(index, level, area, max_error)
+        decoder.feed(0, view, select.segments_for(index, level, area, layers))
+    elif max_error is not None and max_error < 0:
+        raise InvalidArgument(f"max_error {max_error}: expected 0 or more, in sample units")
+    if not max_error or decoder.bound(level, area) > max_error:
+        # All of it; if the cheapest choice is not all here, what is here may do as well.
+        decoder.feed(0, view)
+        reached = 0 if max_error is None else decoder.bound(level, area)
+        if max_error is not None and reached > max_error:
+            present = len(index.within(0, len(view)))
             raise InsufficientData(
                 f"max_error {max_error}: the {len(view)} bytes that are there, of {index.size}, "
                 f"guarantee {reached} (whole segments: {present} of {index.segments})"
@@ -239,11 +249,19 @@ class Decoder:
         self._tolerant = tolerant
         self._cache_bytes = cache_bytes
         self._codec = CODECS[index.codec]
-        self._data: dict[int, memoryview] = {}
+        # Segment s begins at byte at[s] of buffers[where[s]].
+        self._buffers: list[memoryview] = []
+        self._where = np.full(index.segments, -1, np.int32)
+        self._at = np.zeros(index.segments, np.uint32)
+        # Bytes of those that are there in part.
+        self._prefix: dict[int, int] = {}
         # Empty segments need not arrive.
         self._have = index.offsets[1:] == index.offsets[:-1]
-        # Position in the list of tiles -> (layers, coefficients), least recently used first.
-        self._tiles: OrderedDict[int, tuple[int, NDArray[Any]]] = OrderedDict()
+        # Level -> complete layers of its tiles, while that is so.
+        self._complete: dict[int, NDArray[np.int64]] = {}
+        # Place in the list of tiles -> ((layers, bytes of the next), coefficients), least recently used first.
+        self._tiles: OrderedDict[int, tuple[tuple[int, int], Any]] = OrderedDict()
+        self._tiles_bytes = 0
 
     # ---- segments in ---------------------------------------------------------------------------------------------
 
@@ -255,24 +273,65 @@ class Decoder:
         InvalidArgument
             No such segment, or `data` has not its length.
         """
-        view = memoryview(data).cast("B")
-        if not 0 <= segment < self.index.segments:
-            raise InvalidArgument(f"segment {segment}: the shard has {self.index.segments}")
+        view = self._view(segment, data)
         if len(view) != self.index.length(segment):
             expected = self.index.length(segment)
             raise InvalidArgument(f"{self.index.describe(segment)}: {expected} bytes announced, {len(view)} given")
         if len(view):
-            self._data[segment] = view
-            self._have[segment] = True
-            self.corrupt.discard(segment)
+            self._take(np.array([segment]), int(self.index.offsets[segment]), view)
 
-    def feed(self, offset: int, data: Any) -> None:
-        """Take all segments that lie completely in `data`, the shard's bytes from `offset` on."""
+    def add_prefix(self, segment: int, data: Any) -> None:
+        """Take the first bytes of a segment, as many as there are: they improve the picture, though not its bound.
+
+        Raises
+        ------
+        InvalidArgument
+            No such segment, or `data` is longer.
+        """
+        view = self._view(segment, data)
+        if len(view) >= self.index.length(segment):
+            self.add(segment, data)
+            return
+        # Without what there is of the check (SPEC 2.6): it would be taken for payload.
+        view = view[: self.index.length(segment) - (1 if self.index.length(segment) < 64 else 2)]
+        if not self._have[segment] and len(view) > self._prefix.get(segment, 0):
+            self._where[segment] = len(self._buffers)
+            self._at[segment] = 0
+            self._buffers.append(view)
+            self._prefix[segment] = len(view)
+
+    def _view(self, segment: int, data: Any) -> memoryview:
+        if not 0 <= segment < self.index.segments:
+            raise InvalidArgument(f"segment {segment}: the shard has {self.index.segments}")
+        return memoryview(data).cast("B")
+
+    def feed(self, offset: int, data: Any, only: Sequence[int] | None = None) -> None:
+        """Take the segments that lie completely in `data`, the shard's bytes from `offset` on, and are missing so far.
+
+        Parameters
+        ----------
+        only : sequence of int, optional
+            Of these segments alone.
+        """
         view = memoryview(data).cast("B")
-        for segment in self.index.within(offset, len(view)):
-            if not self._have[segment]:
-                start, end = self.index.offsets[segment : segment + 2].tolist()
-                self.add(segment, view[start - offset : end - offset])
+        inside = self.index.within(offset, len(view))
+        segments = np.arange(inside.start, inside.stop) if only is None else np.asarray(only, np.intp)
+        if only is not None:
+            segments = segments[(segments >= inside.start) & (segments < inside.stop)]
+        segments = segments[~self._have[segments]]
+        if len(segments):
+            self._take(segments, offset, view)
+
+    def _take(self, segments: NDArray[np.intp], offset: int, view: memoryview) -> None:
+        self._where[segments] = len(self._buffers)
+        self._at[segments] = self.index.offsets[segments].astype(np.int64) - offset
+        self._have[segments] = True
+        self._complete.clear()
+        self._buffers.append(view)
+        if self.corrupt:
+            self.corrupt.difference_update(segments.tolist())
+        for segment in self._prefix.keys() & set(segments.tolist()) if self._prefix else ():
+            del self._prefix[segment]
 
     def has(self, segment: int) -> bool:
         """Whether the segment is there (an empty one always is)."""
@@ -281,7 +340,7 @@ class Decoder:
     # ---- what is known -------------------------------------------------------------------------------------------
 
     def layers(self, level: int, tile_y: int, tile_x: int) -> int:
-        """How many layers of a tile are there with all their components."""
+        """How many layers of a tile are there."""
         return int(self._layers(level)[tile_y, tile_x])
 
     def bound(self, level: int, region: Sequence[int] | None = None) -> int:
@@ -293,13 +352,25 @@ class Decoder:
             least[j] = int(self._layers(j)[y0:y1, x0:x1].min())
         return select.bound(self.index, level, least)
 
+    def mse(self, level: int, region: Sequence[int] | None = None) -> float:
+        """Mean squared error, in squared sample units, of what `decode` would give now: an estimate."""
+        area = self.index.region(level, region)
+        total = 0.0
+        for j in range(level, len(self.index.levels)):
+            y0, x0, y1, x1 = self.index.tiles(j, level, area)
+            total += float(np.array(self.index.levels[j].mse)[self._layers(j)[y0:y1, x0:x1]].mean())
+        return total
+
     def _layers(self, level: int) -> NDArray[np.int64]:
         """Complete layers of every tile of a level, (tiles_y, tiles_x)."""
-        at = self.index.levels[level]
-        shape = at.layers, at.tiles_y, at.tiles_x, self.index.components
-        have = self._have[at.first_segment : at.first_segment + np.prod(shape)].reshape(shape).all(axis=3)
-        complete: NDArray[np.int64] = np.logical_and.accumulate(have, axis=0).sum(axis=0)
-        return complete
+        if level not in self._complete:
+            at = self.index.levels[level]
+            have = np.empty((at.layers, at.tiles_y, at.tiles_x), bool)
+            for layer in range(at.layers):
+                first, step = self.index.layer_run(level, layer)
+                have[layer].flat = self._have[first : first + at.tiles * step : step]
+            self._complete[level] = np.logical_and.accumulate(have, axis=0).sum(axis=0)
+        return self._complete[level]
 
     # ---- pictures out --------------------------------------------------------------------------------------------
 
@@ -331,7 +402,7 @@ class Decoder:
         y, x, height, width = index.region(level, region)
         base = len(index.levels) - 1
         if not self._layers(base).all():
-            raise InsufficientData(f"base level (segments 0 to {index.components - 1}) not there yet")
+            raise InsufficientData("base level (segment 0) not there yet")
         shape = (height, width) if index.components == 1 else (height, width, index.components)
         if out is None:
             out = np.empty(shape, index.dtype)
@@ -339,80 +410,126 @@ class Decoder:
             raise InvalidArgument(f"out: {out.dtype} {out.shape}, expected {index.dtype} {shape}")
         planes = out[None] if out.ndim == 2 else np.moveaxis(out, 2, 0)
 
-        # In bands, so that the coefficients needed at once stay near the cache's size.
-        row = 4 * index.components * width
-        band = max(self._cache_bytes // (2 * row) // STRIP, 1) * STRIP
-        for top in range(0, height, band):
-            rows = min(band, height - top)
-            tiles = self._decode_tiles(level, (y + top, x, rows, width))
+        for top, end in itertools.pairwise(self._bands(level, y, height, width)):
+            tiles = self._decode_tiles(level, (top, x, end - top, width))
 
-            def strip(start: int, end: int = top + rows, tiles: Sequence[NDArray[Any] | None] = tiles) -> None:
-                count = min(STRIP, end - start)
-                area = y + start, x, count, width
-                self._codec.synthesize(index, level, area, tiles, planes[:, start : start + count])
+            def strip(rows: tuple[int, int], tiles: list[Any] = tiles) -> None:
+                first, last = rows
+                area = first, x, last - first, width
+                self._codec.synthesize(index, level, area, tiles, planes[:, first - y : last - y])
 
-            spread(strip, range(top, top + rows, STRIP), self._threads)
-            self._trim()
+            spread(strip, _strips(top, end, self._threads), self._threads)
+        self._trim(set())
         return out
 
-    def _decode_tiles(self, level: int, region: Region) -> list[NDArray[Any] | None]:
+    def _bands(self, level: int, y: int, height: int, width: int) -> list[int]:
+        """Edges of the bands of rows that are decoded one after the other, so that few coefficients are needed at once.
+
+        An edge lies above one of tiles by the margin: the band below needs the last row of tiles again, the one above
+        needs no tile of the next.
+        """
+        index = self.index
+        tile = index.levels[level].tile
+        size = min(BAND_BYTES, index.components * index.dtype.itemsize * height * width)
+        tiles = max(size // (2 * index.components * tile * (width + tile)), 1)
+        above = index.margin + (index.margin & 1)
+        first = (y + above) // tile + tiles
+        edges = range(first * tile - above, y + height, tiles * tile)
+        return [y, *edges, y + height]
+
+    def _decode_tiles(self, level: int, region: Region) -> list[Any]:
         """All that `synthesize` needs for the region."""
         index = self.index
-        wanted: list[tuple[int, int, int, int, int]] = []
-        last = index.levels[0]
-        tiles: list[NDArray[Any] | None] = [None] * (index.components * (last.first_tile + last.tiles))
-        for j in range(level, len(index.levels)):
+        finest = index.levels[0]
+        tiles: list[Any] = [None] * (finest.first_tile + finest.tiles)
+        wanted: list[tuple[int, int, int, int]] = []
+        needed: set[int] = set()
+        for j in range(len(index.levels) - 1, level - 1, -1):
             at = index.levels[j]
             y0, x0, y1, x1 = index.tiles(j, level, region)
-            layers = self._layers(j)[y0:y1, x0:x1].tolist()
-            for tile_y in range(y0, y1):
-                for tile_x in range(x0, x1):
-                    count = layers[tile_y - y0][tile_x - x0]
-                    first = index.components * (at.first_tile + tile_y * at.tiles_x + tile_x)
-                    for component in range(index.components if count else 0):
-                        cached = self._tiles.get(first + component)
-                        if cached and cached[0] == count:
-                            self._tiles.move_to_end(first + component)
-                            tiles[first + component] = cached[1]
-                        else:
-                            wanted.append((j, tile_y, tile_x, component, count))
-        for tile, (count, coefs) in zip(wanted, spread(self._decode_tile, wanted, self._threads), strict=True):
-            j, tile_y, tile_x, component, _ = tile
-            at = index.levels[j]
-            position = component + index.components * (at.first_tile + tile_y * at.tiles_x + tile_x)
-            tiles[position] = coefs
-            if coefs is not None:
-                self._tiles[position] = count, coefs
-                self._tiles.move_to_end(position)
+            for row, layers in enumerate(self._layers(j)[y0:y1, x0:x1].tolist(), y0):
+                for tile, count in enumerate(layers, row * at.tiles_x + x0):
+                    place = at.first_tile + tile
+                    more = self._more(j, tile, count) if self._prefix else 0
+                    cached = self._tiles.get(place)
+                    if cached and cached[0] == (count, more):
+                        self._tiles.move_to_end(place)
+                        tiles[place] = cached[1]
+                    elif count or more:
+                        wanted.append((j, tile, count, more))
+                    needed.add(place)
+        self._trim(needed)
+        if not wanted:
+            return tiles
+        batches = batched(np.array(wanted, np.uint32), self._threads)
+
+        def decode(batch: NDArray[np.uint32]) -> Sequence[Any]:
+            return self._codec.decode_tiles(index, batch, self._where, self._at, self._buffers)
+
+        for batch, found in zip(
+            batches,
+            spread(decode, batches, self._threads),
+            strict=True,
+        ):
+            for (j, tile, *known), decoded in zip(batch.tolist(), found, strict=True):
+                state, coefs = (tuple(known), decoded) if decoded is not None else self._decode_sound(j, tile, *known)
+                place = index.levels[j].first_tile + tile
+                tiles[place] = coefs
+                self._keep(place, state, coefs)
         return tiles
 
-    def _decode_tile(self, tile: tuple[int, int, int, int, int]) -> tuple[int, NDArray[Any] | None]:
-        """(layers, coefficients) of a tile; fewer layers than asked for when one is damaged and that is tolerated."""
-        level, tile_y, tile_x, component, count = tile
-        index = self.index
-        numbers = [index.segment(level, layer, tile_y, tile_x, component) for layer in range(count)]
-        segments = [self._data.get(number, memoryview(b"")) for number in numbers]
-        try:
-            return count, self._codec.decode_tile(index, component, level, tile_y, tile_x, segments)
-        except CorruptData as error:
-            # Which layer? The first at which decoding fails.
-            sound: tuple[int, NDArray[Any] | None] = 0, None
-            for layers in range(1, count):
-                try:
-                    coefs = self._codec.decode_tile(index, component, level, tile_y, tile_x, segments[:layers])
-                except CorruptData:
-                    break
-                sound = layers, coefs
-            damaged = numbers[sound[0]]
-            if not self._tolerant or level == len(index.levels) - 1:
-                raise CorruptData(f"{index.describe(damaged)}: {error}") from error
-            self._have[damaged] = False
-            self.corrupt.add(damaged)
-            return sound
+    def _more(self, level: int, tile: int, count: int) -> int:
+        """Bytes of the layer after `count` whole ones that are there."""
+        at = self.index.levels[level]
+        return 0 if count == at.layers else self._prefix.get(self._number(level, count, tile), 0)
 
-    def _trim(self) -> None:
-        """Forget the coefficients used longest ago, down to the cache's size."""
-        size = sum(coefs.nbytes for _, coefs in self._tiles.values())
-        while size > self._cache_bytes:
-            _, (_, coefs) = self._tiles.popitem(last=False)
-            size -= coefs.nbytes
+    def _number(self, level: int, layer: int, tile: int) -> int:
+        first, step = self.index.layer_run(level, layer)
+        return first + tile * step
+
+    def _decode_sound(self, level: int, tile: int, count: int, more: int) -> tuple[tuple[int, int], Any]:
+        """As much of a damaged tile as can be decoded, with what it is: (layers, 0)."""
+        index = self.index
+
+        def attempt(layers: int) -> Any:
+            job = np.array([(level, tile, layers, 0)], np.uint32)
+            return self._codec.decode_tiles(index, job, self._where, self._at, self._buffers)[0]
+
+        sound: tuple[tuple[int, int], Any] = (0, 0), None
+        for layers in range(1, count + (more > 0)):
+            if (coefs := attempt(layers)) is None:
+                break
+            sound = (layers, 0), coefs
+        damaged = self._number(level, sound[0][0], tile)
+        if not self._tolerant or level == len(index.levels) - 1:
+            raise CorruptData(f"{index.describe(damaged)}: not a valid stream, or damaged")
+        self._have[damaged] = False
+        self._prefix.pop(damaged, None)
+        self._complete.clear()
+        self.corrupt.add(damaged)
+        return sound
+
+    def _keep(self, place: int, state: tuple[int, int], coefs: Any) -> None:
+        self._forget(place)
+        if coefs is not None:
+            self._tiles[place] = state, coefs
+            self._tiles_bytes += coefs.nbytes
+
+    def _forget(self, place: int) -> None:
+        if place in self._tiles:
+            self._tiles_bytes -= self._tiles.pop(place)[1].nbytes
+
+    def _trim(self, needed: Set[int]) -> None:
+        """Forget the coefficients used longest ago, down to the cache's size, but none that are needed."""
+        if self._tiles_bytes > self._cache_bytes:
+            for place in [place for place in self._tiles if place not in needed]:
+                self._forget(place)
+                if self._tiles_bytes <= self._cache_bytes:
+                    break
+
+
+def _strips(top: int, end: int, threads: int | None) -> list[tuple[int, int]]:
+    """Rows [top, end) in a part for each thread."""
+    count = max(min(processors(threads), (end - top) // STRIP), 1)
+    edges = [top + (end - top) * n // count for n in range(count + 1)]
+    return list(itertools.pairwise(edges))

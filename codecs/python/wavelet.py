@@ -1,39 +1,26 @@
-"""The `wavelet` segment codec (SPEC 3): reversible transforms, bit-planes in three layers, for 8/16-bit integers.
+"""The `wavelet` segment codec (SPEC 3): reversible transforms, bit-planes in many layers, for 8/16-bit integers.
 
-This file owns the encoder's choices, which no decoder needs to know: how many bits, and where the layers are cut.
+With `layering`, `choose` and `packing` this file owns the encoder's choices, which no decoder needs to know.
 """
 
+import itertools
 from collections.abc import Sequence
-from math import floor, log2
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _native
+from . import _native, layering
 from .choose import choose
 from .errors import InvalidArgument
 from .index import COLOUR_NAMES, TRANSFORM_NAMES, Index, Region
 from .packing import pack
-from .threads import spread
+from .threads import batched, spread
 
 Samples = NDArray[np.uint8 | np.int8 | np.uint16 | np.int16]
+Tile = _native.Tile
 
 DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16"))
-
-# Quantiser steps of layers 0 and 1 as parts of the contrast range; layer 2 is exact. On 8-bit RGB photos and slides
-# layer 0 gives 30 to 33 dB for 0.9 bits a pixel, layers 0 and 1 40 to 41 dB for 3 (of 9 to 10 for all).
-STEPS = (1 / 8, 1 / 32)
-
-# L2 norms of the synthesis basis of HL and LH, for details of level 0, 1, ...; they double from there on.
-# An error of one quantiser step in a coefficient weighs that much in the picture. (Taubman & Marcellin, JPEG2000, 2002)
-_NORMS = {
-    "5/3": (1.04, 1.59, 2.92, 5.70, 11.3),
-    "9/7-m": (1.05, 1.77, 3.47, 6.93, 13.9),
-    "s-haar": (1.0, 2.0, 4.0, 8.0, 16.0),
-}
-
-# The contrast range is never taken to be narrower than this many values: below it nothing is gained by layers.
-_LEAST_RANGE = 8.0
 
 # How many samples the default contrast range is estimated from.
 _SUBSAMPLE = 1 << 16
@@ -52,7 +39,7 @@ class WaveletCodec:
         transform: str | None,
         contrast: tuple[float, float] | None,
         threads: int | None,
-    ) -> tuple[bytes, NDArray[np.uint16] | None, list[bytes]]:
+    ) -> tuple[bytes, NDArray[np.uint16] | None, NDArray[np.uint32], list[memoryview]]:
         components, height, width = samples.shape
         if samples.dtype not in DTYPES:
             raise InvalidArgument(f"dtype {samples.dtype}: the wavelet codec takes {', '.join(map(str, DTYPES))}")
@@ -62,52 +49,91 @@ class WaveletCodec:
                 raise InvalidArgument(f"colour {colour!r}: needs 3 components, {components} given")
             colours = [0]
         transforms = [_code(TRANSFORM_NAMES, "transform", transform)] if transform else list(TRANSFORM_NAMES)
+        usual, has_fill = _contrast(samples)
+        if has_fill and transform is None:
+            # Its longer filters ring around the steps to a fill value: a waste at every precision but the last.
+            transforms.remove(_code(TRANSFORM_NAMES, "transform", "9/7-m"))
         bits, signed = _bits(samples), samples.dtype.kind == "i"
-        contrast = contrast or _contrast(samples)
-        values, samples, contrast = pack(samples, contrast)
+        values, samples, (low, high) = pack(samples, contrast or usual)
         count = 0 if values is None else len(values)
         code, kind = choose(samples, bits, signed, count, colours, transforms)
-        info = _native.plan_head(width, height, components, bits, signed, code, kind, count)
-        index = _plan(info)
+
+        steps = layering.quantiser_steps(high - low, int(samples.max()) - int(samples.min()))
+        head = width, height, components, bits, signed, code, kind, count, len(steps) + 1
+        info = _native.plan_head(*head)
         # The kernel reads forwards from the first sample.
         found = _strided(samples) if min(samples.strides) >= 0 else None
         owner, offset, strides = found or _contiguous(np.ascontiguousarray(samples))
         planes = np.empty((components, height, width), np.int32)
         _native.forward(info, owner[offset:], strides[0], strides[1], strides[2], planes)
-        info = _native.set_cuts(info, _cuts(index, contrast))
-        info = _native.level_errors(info, planes, values)
 
-        tiles = [
-            (component, level, tile_x, tile_y)
-            for level in range(len(index.levels) - 1, -1, -1)
-            for tile_y in range(index.levels[level].tiles_y)
-            for tile_x in range(index.levels[level].tiles_x)
-            for component in range(components)
-        ]
-        segments = [b""] * index.segments
-        for (component, level, tile_x, tile_y), layers in zip(
-            tiles, spread(lambda tile: _native.encode_tile(info, *tile, planes), tiles, threads), strict=True
-        ):
-            for layer, segment in enumerate(layers):
-                segments[index.segment(level, layer, tile_y, tile_x, component)] = segment
-        return info, values, segments
+        index = _plan(info)
+        tiles, lengths, reports = _encode_tiles(index, layering.layering(index, high - low, steps), planes, threads)
+        # A value table's entries lie this far apart, in the mean.
+        gap = 1.0 if values is None else _span(values, signed) / max(len(values) - 1, 1)
+        errors = layering.mean_errors(index, reports, lengths, gap)
+        info = _native.plan_head(*head, layering.groups(index, errors, gap * (high - low)))
+        info = _native.set_mse(_native.set_errors(info, planes, reports, values), errors)
+        return info, values, *_in_order(_plan(info), tiles, lengths)
 
-    def decode_tile(
-        self, index: Index, component: int, level: int, tile_y: int, tile_x: int, segments: Sequence[memoryview]
-    ) -> NDArray[np.int32]:
-        coefs = np.empty(_native.tile_size(index.raw, level, tile_x, tile_y), np.int32)
-        _native.decode_tile(index.raw, component, level, tile_x, tile_y, segments, coefs)
-        return coefs
+    def decode_tiles(
+        self,
+        index: Index,
+        tiles: NDArray[np.uint32],
+        where: NDArray[np.int32],
+        at: NDArray[np.uint32],
+        buffers: list[memoryview],
+    ) -> list[Tile | None]:
+        return _native.decode_tiles(index.raw, tiles, index.offsets, where, at, buffers)
 
-    def synthesize(
-        self, index: Index, level: int, region: Region, tiles: Sequence[NDArray[np.int32] | None], out: Samples
-    ) -> None:
+    def synthesize(self, index: Index, level: int, region: Region, tiles: list[Tile | None], out: Samples) -> None:
         y, x, height, width = region
         found = _strided(out)
         owner, offset, strides = found or _contiguous(np.empty(out.shape, out.dtype))
-        _native.synthesize(index.raw, level, x, y, width, height, tiles, index.values, owner, offset, *strides)
+        place = offset, *strides
+        _native.synthesize(index.raw, level, x, y, width, height, tiles, index.values, owner, place)
         if not found:
             out[...] = owner.reshape(out.shape)
+
+
+def _encode_tiles(
+    index: Index, layers: bytes, planes: NDArray[np.int32], threads: int | None
+) -> tuple[list[memoryview], NDArray[np.uint32], NDArray[Any]]:
+    """(bytes of all layers, lengths of the layers (tiles, 24), reports) of all tiles, in the order of `first_tile`."""
+    rows = [
+        np.stack([np.full(at.tiles, level), np.arange(at.tiles)], axis=1)
+        for level, at in reversed(list(enumerate(index.levels)))
+    ]
+    # Of the same size, about: the tiles of one level are, and nearly all are of level 0.
+    batches = batched(np.concatenate(rows).astype(np.uint32), threads)
+    done = spread(lambda batch: _native.encode_tiles(index.raw, layers, planes, batch), batches, threads)
+    tiles: list[memoryview] = []
+    for data, batch, _ in done:
+        ends = np.frombuffer(batch, np.uint32).reshape(-1, layering.MAX_LAYERS).sum(axis=1).cumsum().tolist()
+        tiles += [memoryview(data)[begin:end] for begin, end in itertools.pairwise([0, *ends])]
+    lengths = np.frombuffer(b"".join(batch for _, batch, _ in done), np.uint32).reshape(-1, layering.MAX_LAYERS)
+    return tiles, lengths, np.frombuffer(b"".join(reports for _, _, reports in done), layering.REPORT)
+
+
+def _in_order(
+    index: Index, tiles: Sequence[memoryview], lengths: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint32], list[memoryview]]:
+    """Lengths of all segments, and their bytes in pieces, in the order of segments (SPEC 2.6)."""
+    ordered = np.empty(index.segments, np.uint32)
+    begins = np.cumsum(lengths, axis=1) - lengths
+    ends = begins + lengths
+    pieces: list[memoryview] = []
+    for level in range(len(index.levels) - 1, -1, -1):
+        at = index.levels[level]
+        rows = slice(at.first_tile, at.first_tile + at.tiles)
+        for layer in range(at.layers):
+            first, step = index.layer_run(level, layer)
+            ordered[first : first + at.tiles * step : step] = lengths[rows, layer]
+        for start, end in index.layer_groups(level):
+            if start < end:
+                cuts = zip(tiles[rows], begins[rows, start].tolist(), ends[rows, end - 1].tolist(), strict=True)
+                pieces += [tile[first:last] for tile, first, last in cuts]
+    return ordered, pieces
 
 
 def _code(names: dict[int, str], what: str, name: str) -> int:
@@ -124,26 +150,26 @@ def _bits(samples: Samples) -> int:
     return max(needed, 1 if samples.dtype.itemsize == 1 else 9)
 
 
-def _contrast(samples: Samples) -> tuple[float, float]:
-    """The 0.1 and 99.9 percentiles of a regular subsample."""
-    every = max(1, int((samples.size / _SUBSAMPLE) ** 0.5))
-    low, high = np.percentile(samples[:, ::every, ::every], (0.1, 99.9))
-    return float(low), float(high)
+def _contrast(samples: Samples) -> tuple[tuple[float, float], bool]:
+    """The 0.1 and 99.9 percentiles of a regular subsample without a fill value, and whether there is one.
 
-
-def _cuts(index: Index, contrast: tuple[float, float]) -> bytes:
-    """Lowest bit-plane in each layer of every component and level of details: uint8, components x levels x layers.
-
-    A layer's quantiser step is weighed by how much a level's coefficients weigh in the picture, so that all levels of
-    a layer end up with about the same error. Chroma may be coarser by a plane: eyes, and the inverse, forgive it.
+    A fill value is an extreme that is further from all other samples than these are from each other.
     """
-    width, norms = max(contrast[1] - contrast[0], _LEAST_RANGE), _NORMS[index.transform]
-    cuts = np.zeros((index.components, len(index.levels) - 1, len(STEPS) + 1), np.uint8)
-    for (component, level, layer), _ in np.ndenumerate(cuts[:, :, : len(STEPS)]):
-        norm = norms[level] if level < len(norms) else norms[-1] * 2 ** (level - len(norms) + 1)
-        coarser = 1 if index.colour != "none" and component in (1, 2) else 0
-        cuts[component, level, layer] = max(floor(log2(width * STEPS[layer] / norm)) + coarser, 0)
-    return cuts.tobytes()
+    every = max(1, int((samples.size / _SUBSAMPLE) ** 0.5))
+    part, has_fill = samples[:, ::every, ::every].ravel(), False
+    for extreme in (int(part.min()), int(part.max())):
+        rest = part[part != extreme]
+        if len(rest):
+            low, high = int(rest.min()), int(rest.max())
+            if high > low and min(abs(low - extreme), abs(high - extreme)) > high - low:
+                part, has_fill = rest, True
+    low, high = np.percentile(part, (0.1, 99.9))
+    return (float(low), float(high)), has_fill
+
+
+def _span(values: NDArray[np.uint16], signed: bool) -> int:
+    ends = values.view(np.int16) if signed else values
+    return int(ends[-1]) - int(ends[0])
 
 
 def _plan(info: bytes) -> Index:

@@ -8,8 +8,9 @@ from its transformed plane, and decoded from its segments. Sizes are of whole sh
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from firstlight import codecs
-from firstlight.codecs import _native
+from firstlight.codecs import _native, layering
 from support import record
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -60,36 +61,26 @@ def measure(name: str, samples: NDArray[np.generic], repeats: int) -> dict[str, 
     shard = codecs.encode(samples, threads=1)
     assert np.array_equal(codecs.decode(shard, threads=1), samples)
     index = codecs.Index.parse(shard)
-    info, components = index.raw, index.components
-    planes = np.zeros((components, index.height, index.width), np.int32)
+    tiles = np.array(
+        [(level, tile, at.layers, 0) for level, at in enumerate(index.levels) for tile in range(at.tiles)], np.uint32
+    )
+    where, buffers = np.zeros(index.segments, np.int32), [memoryview(shard)]
 
-    def tiles() -> Iterator[tuple[int, int, int, int]]:
-        for level, at in enumerate(index.levels):
-            for place in np.ndindex(at.tiles_y, at.tiles_x, components):
-                yield place[2], level, place[1], place[0]
+    def decode() -> list[_native.Tile | None]:
+        return _native.decode_tiles(index.raw, tiles, index.offsets, where, index.offsets[:-1].copy(), buffers)
 
-    def decode() -> None:
-        """All tiles; their coefficients go to the planes that encoding starts from (Mallat order)."""
-        for component, level, x, y in tiles():
-            coefs = np.empty(_native.tile_size(info, level, x, y), np.int32)
-            _native.decode_tile(info, component, level, x, y, segments[component, level, x, y], coefs)
-            found[component, level, x, y] = coefs
-
-    found: dict[tuple[int, int, int, int], NDArray[np.int32]] = {}
-    segments = {
-        tile: [
-            shard[index.offsets[s] : index.offsets[s + 1]]
-            for layer in range(index.levels[tile[1]].layers)
-            for s in (index.segment(tile[1], layer, tile[3], tile[2], tile[0]),)
-        ]
-        for tile in tiles()
-    }
+    # The planes that encoding starts from (Mallat order), from the coefficients.
+    planes = np.zeros((index.components, index.height, index.width), np.int32)
+    for (level, tile, *_), found in zip(tiles.tolist(), decode(), strict=True):
+        assert found is not None
+        coefs = np.frombuffer(memoryview(found), np.int32 if found.wide else np.int16).reshape(index.components, -1)
+        y, x = divmod(tile, index.levels[level].tiles_x)
+        for component in range(index.components):
+            put(planes[component], index, level, y, x, coefs[component])
+    steps = [2.0 ** (index.bits - n / 2) for n in range(index.levels[0].layers - 1)]
+    layers, places = layering.layering(index, 2.0**index.bits, steps), np.ascontiguousarray(tiles[:, :2])
     decode_time = best(repeats, decode)
-    for (component, level, x, y), coefs in found.items():
-        put(planes[component], index, level, x, y, coefs)
-    again = {tile: _native.encode_tile(info, *tile, planes) for tile in tiles()}
-    assert all(list(again[tile]) == segments[tile] for tile in again)
-    encode_time = best(repeats, lambda: [_native.encode_tile(info, *tile, planes) for tile in tiles()])
+    encode_time = best(repeats, lambda: _native.encode_tiles(index.raw, layers, planes, places))
     jpeg2000 = len(jpeg2k_encode(samples, level=0, reversible=True, codecformat="j2k", mct=samples.ndim == 3))
     return {
         "file": name,
@@ -102,7 +93,7 @@ def measure(name: str, samples: NDArray[np.generic], repeats: int) -> dict[str, 
     }
 
 
-def put(plane: NDArray[np.int32], index: codecs.Index, level: int, x: int, y: int, coefs: NDArray[np.int32]) -> None:
+def put(plane: NDArray[np.int32], index: codecs.Index, level: int, y: int, x: int, coefs: NDArray[Any]) -> None:
     """Tile coefficients to their places in the plane."""
     at = index.levels[level]
     if level == len(index.levels) - 1:

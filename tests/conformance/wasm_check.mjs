@@ -10,7 +10,8 @@ const [wasmPath, casesPath] = process.argv.slice(2)
 const { instance } = await WebAssembly.instantiate(readFileSync(wasmPath), {})
 const kernels = instance.exports
 const MAX_LEVELS = 12
-const MAX_LAYERS = 4
+const MAX_LAYERS = 24
+const MAX_GROUPS = 4
 
 // ---- memory: handed out upwards from the heap's base, all given back after each case --------------------------------
 
@@ -38,15 +39,16 @@ function parse(at, size) {
   const info = alloc(kernels.fl_info_size())
   check(kernels.fl_head_parse(at, size, info), 'head')
   const names = ['version', 'codec', 'headSize', 'width', 'height', 'components', 'bits', 'signed', 'colour', 'levels',
-    'margin', 'tiles', 'segments', 'lengthsOffset', 'transform', 'values', 'valuesOffset']
+    'margin', 'tiles', 'segments', 'indexOffset', 'transform', 'values', 'valuesOffset', 'groups']
   const head = { info }
   names.forEach((name, i) => (head[name] = words(info, names.length)[i]))
   const levelNames = ['width', 'height', 'tileLog2', 'tilesX', 'tilesY', 'layers', 'firstTile', 'firstSegment']
-  const stride = levelNames.length + MAX_LAYERS + 1
+  const stride = levelNames.length + 2 * (MAX_LAYERS + 1)
   head.level = Array.from({ length: Math.min(head.levels, MAX_LEVELS) + 1 }, (_, k) => {
-    const from = words(info + 4 * (names.length + k * stride), stride)
+    const from = words(info + 4 * (names.length + MAX_GROUPS + k * stride), stride)
     return Object.fromEntries(levelNames.map((name, i) => [name, from[i]]))
   })
+  head.starts = words(info + 4 * names.length, head.groups).slice()
   head.table = alloc(2 * head.values)
   check(kernels.fl_head_values(at, size, info, head.table), 'values')
   const offsets = alloc(4 * (head.segments + 1))
@@ -55,44 +57,50 @@ function parse(at, size) {
   return head
 }
 
+/** Levels, groups, tiles, layers of the group (SPEC 2.6). */
+function segmentNumber({ starts }, at, layer, tile) {
+  const group = starts.findLastIndex((start) => start <= layer)
+  const [first, end] = [starts[group], Math.min(starts[group + 1] ?? at.layers, at.layers)]
+  return at.firstSegment + at.tilesX * at.tilesY * first + tile * (end - first) + layer - first
+}
+
 function decode(shard, k, region) {
   const data = alloc(shard.length)
   bytes(data, shard.length).set(shard)
   const head = parse(data, shard.length)
   const { info, components, offsets } = head
-  const scratch = alloc(kernels.fl_wavelet_tile_scratch(info))
-  const tiles = alloc(4 * components * head.tiles)
-  bytes(tiles, 4 * components * head.tiles).fill(0)
+  const scratch = alloc(kernels.fl_wavelet_decode_scratch(info))
+  const tiles = alloc(4 * head.tiles)
+  bytes(tiles, 4 * head.tiles).fill(0)
+  const wide = alloc(head.tiles)
+  const isWide = alloc(4)
   const layerData = alloc(4 * MAX_LAYERS)
   const layerSize = alloc(4 * MAX_LAYERS)
   const here = (s) => offsets[s] === offsets[s + 1] || offsets[s + 1] <= shard.length
   for (let j = k; j <= head.levels; j++) {
     const at = head.level[j]
-    const count = at.tilesX * at.tilesY
-    for (let tile = 0; tile < count; tile++) {
-      const segment = (layer, c) => at.firstSegment + (layer * count + tile) * components + c
-      const complete = (layer) => Array.from({ length: components }, (_, c) => here(segment(layer, c))).every(Boolean)
+    for (let tile = 0; tile < at.tilesX * at.tilesY; tile++) {
+      const segment = (layer) => segmentNumber(head, at, layer, tile)
       let layers = 0
-      while (layers < at.layers && complete(layers)) layers++
+      while (layers < at.layers && here(segment(layers))) layers++
       if (layers === 0) continue
       const [x, y] = [tile % at.tilesX, Math.floor(tile / at.tilesX)]
-      for (let c = 0; c < components; c++) {
-        const coefs = alloc(4 * kernels.fl_wavelet_tile_size(info, j, x, y))
-        for (let n = 0; n < layers; n++) {
-          const s = segment(n, c)
-          words(layerData, MAX_LAYERS)[n] = data + offsets[s]
-          words(layerSize, MAX_LAYERS)[n] = offsets[s + 1] - offsets[s]
-        }
-        check(kernels.fl_wavelet_tile_decode(info, c, j, x, y, layerData, layerSize, layers, coefs, scratch), 'tile')
-        words(tiles, components * head.tiles)[c + components * (at.firstTile + tile)] = coefs
+      const coefs = alloc(4 * components * kernels.fl_wavelet_tile_size(info, j, x, y))
+      for (let n = 0; n < layers; n++) {
+        const s = segment(n)
+        words(layerData, MAX_LAYERS)[n] = data + offsets[s]
+        words(layerSize, MAX_LAYERS)[n] = offsets[s + 1] - offsets[s]
       }
+      check(kernels.fl_wavelet_tile_decode(info, j, x, y, layerData, layerSize, layers, 0, coefs, isWide, scratch), 'tile')
+      words(tiles, head.tiles)[at.firstTile + tile] = coefs
+      bytes(wide, head.tiles)[at.firstTile + tile] = words(isWide, 1)[0]
     }
   }
   const [y, x, height, width] = region ?? [0, 0, head.level[k].height, head.level[k].width]
   const size = height * width * components * (head.bits <= 8 ? 1 : 2)
   const samples = alloc(size)
   const workspace = alloc(kernels.fl_wavelet_region_workspace(info, k, width, height))
-  check(kernels.fl_wavelet_region(info, k, x, y, width, height, tiles, head.table, samples, 1, width * components, components, workspace), 'region')
+  check(kernels.fl_wavelet_region(info, k, x, y, width, height, tiles, wide, head.table, samples, 1, width * components, components, workspace), 'region')
   return bytes(samples, size)
 }
 

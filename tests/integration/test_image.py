@@ -165,7 +165,7 @@ def test_levels_and_their_errors(stack: tuple[Samples, Path]) -> None:
     image = firstlight.open(stack[1])
     for level, shape in enumerate(image.levels):
         assert image.read(level=level).shape == shape
-    with pytest.raises(IndexError, match="level 9: the image has levels 0 to 4"):
+    with pytest.raises(IndexError, match="level 9: the image has levels 0 to 5"):
         image.read(level=9)
     with pytest.raises(IndexError, match=r"size 131"):
         image.read((0, 0, 131), level=1)
@@ -197,10 +197,39 @@ def test_policies_follow_the_contrast_limits(images: Path) -> None:
     image = firstlight.open(images / "cells.zarr")
     np.testing.assert_array_equal(reads["exact"][0], image[...])
     for number, channel in enumerate(image.channels):
-        off = np.abs(reads["visual"][0][number].astype(int) - image[number].astype(int)).max()
-        assert off <= 0.3 * (channel.window[1] - channel.window[0])
+        step = (channel.window[1] - channel.window[0]) / 255  # of the screen
+        off = np.abs(reads["visual"][0][number].astype(int) - image[number].astype(int)) / step
+        assert rms(off) <= np.hypot(0.33, 12**-0.5 / step)  # and rounding to whole numbers
+        assert (off <= 1).mean() > 0.998
+        assert rms((reads["fast"][0][number].astype(int) - image[number].astype(int)) / step) <= 7.7
     with pytest.raises(ValueError, match="expected one of exact, visual, fast"):
         image.read(max_error="good")
+
+
+def rms(off: Samples) -> float:
+    return float(np.sqrt(np.mean(np.square(off, dtype=np.float64))))
+
+
+def test_what_a_photo_is_expected_to_look_like(images: Path) -> None:
+    exact = firstlight.open(images / "photo.zarr")[...].astype(int)
+    found = {}
+    for policy in ("fast", "visual"):
+        image = firstlight.open(images / "photo.zarr")
+        found[policy] = 20 * np.log10(255 / rms(image.read(max_error=policy) - exact))
+        assert image.requests <= 7
+    assert 30 < found["fast"] < 34
+    assert 39 < found["visual"] < 43
+
+
+@pytest.mark.parametrize(("policy", "most"), [("fast", 9), ("visual", 13), ("exact", 21)])
+def test_a_cold_viewport_takes_few_requests(images: Path, policy: str, most: int) -> None:
+    for level in (0, 1):
+        image = firstlight.open(images / "slide.zarr")
+        height, width = image.levels[level][-2:]
+        top, left = (height - 768) // 2, (width - 1024) // 2
+        before = image.requests
+        image.read(np.s_[:, top : top + 768, left : left + 1024], level=level, max_error=policy)
+        assert image.requests - before <= most
 
 
 def test_a_small_part_takes_few_bytes_and_requests(images: Path) -> None:
@@ -229,9 +258,12 @@ async def test_a_stream_refines_until_it_is_exact(images: Path) -> None:
     off = [np.abs(picture.data.astype(int) - exact) for picture in pictures]
     for before, after in itertools.pairwise(pictures):
         assert after.error <= before.error
+        assert after.rms <= before.rms
         assert after.bytes > before.bytes
     for picture, difference in zip(pictures, off, strict=True):
         assert difference.max() <= picture.error
+        # Rounding to whole numbers is not part of the estimate.
+        assert rms(difference) <= 1.3 * picture.rms + 0.3
     means = [float(difference.mean()) for difference in off]
     assert means == sorted(means, reverse=True)
 
@@ -356,7 +388,7 @@ def test_damage_is_named(copy: Path) -> None:
     path.write_bytes(whole)
     image[1, 2]  # damaged bytes are not kept
 
-    path.write_bytes(b"FLSH\x01" + bytes(100))
+    path.write_bytes(b"FLSH\x02" + bytes(100))
     with pytest.raises((StoreError, CorruptData), match=r"copy\.zarr/0/c/1/2/0/1"):
         firstlight.open(copy)[1, 2]
     path.write_bytes(whole[: len(whole) // 2])

@@ -78,7 +78,7 @@ def test_regions_are_parts_of_the_whole(codec: str, data: st.DataObject) -> None
 def check_prefix(shard: bytes, size: int) -> None:
     """A prefix gives a picture exactly if head and base level are in it."""
     index = codecs.Index.parse(shard)
-    base = int(index.offsets[index.components])
+    base = int(index.offsets[1])
     if size < base:
         with pytest.raises(codecs.InsufficientData):
             codecs.decode(shard[:size], max_error=None)
@@ -133,7 +133,7 @@ def test_bound_never_grows_and_always_holds(codec: str, data: st.DataObject) -> 
         now = decoder.bound(level)
         assert now <= bound
         bound = now
-        if count in looks and all(decoder.has(s) for s in range(index.components)):
+        if count in looks and decoder.has(0):
             assert error(decoder.decode(level), exact) <= bound
     assert bound == 0
     assert np.array_equal(decoder.decode(level), exact)
@@ -171,10 +171,10 @@ def test_native_and_wasm_agree(codec: str, seed: int, tmp_path_factory: pytest.T
     cases = []
     for kind in KINDS:
         for dtype in DTYPES[codec]:
-            shape = (int(rng.integers(1, 150)), int(rng.integers(1, 150)), *[(), (3,)][rng.integers(2)])
+            shape = (int(rng.integers(1, 150)), int(rng.integers(1, 150)), *[(), (2,), (3,), (4,)][rng.integers(4)])
             shard = codecs.encode(picture(kind, shape, dtype, seed), codec)
             index = codecs.Index.parse(shard)
-            base = int(index.offsets[index.components])
+            base = int(index.offsets[1])
             for size in (len(shard), int(rng.integers(base, len(shard), endpoint=True))):
                 level = int(rng.integers(len(index.levels)))
                 prefix = shard[:size]

@@ -12,7 +12,7 @@ DTYPES = {"wavelet": ("uint8", "int8", "uint16", "int16")}
 
 
 def picture(kind: str, shape: tuple[int, ...], dtype: str, seed: int) -> NDArray[Any]:
-    """A picture of one kind, (height, width) or (height, width, 3), over the dtype's full range."""
+    """A picture of one kind, (height, width) or (height, width, 2 .. 4), over the dtype's full range."""
     rng = np.random.default_rng(seed)
     low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
     if kind == "constant":
@@ -27,7 +27,7 @@ def picture(kind: str, shape: tuple[int, ...], dtype: str, seed: int) -> NDArray
     plane = {"ramp": y + 2 * x, "smooth": np.sin(9 * y) * np.cos(7 * x), "steps": np.floor(4 * y) + np.floor(5 * x)}
     values = plane[kind][..., None] if len(shape) == 3 else plane[kind]
     if len(shape) == 3:
-        values = values * [0.9, 1.0, 0.5] + [0.1, 0.0, 0.3]
+        values = values * [0.9, 1.0, 0.5, 0.7][: shape[2]] + [0.1, 0.0, 0.3, 0.2][: shape[2]]
     values = values + rng.normal(0, 0.01, shape) * (kind == "smooth")
     span = np.ptp(values) or 1
     scaled: NDArray[Any] = low + np.round((values - values.min()) / span * (high - low))
@@ -37,5 +37,5 @@ def picture(kind: str, shape: tuple[int, ...], dtype: str, seed: int) -> NDArray
 @st.composite
 def pictures(draw: st.DrawFn, dtypes: tuple[str, ...], longest: int = 90) -> NDArray[Any]:
     side = st.integers(1, longest)
-    shape = (draw(side), draw(side), *draw(st.sampled_from([(), (3,)])))
+    shape = (draw(side), draw(side), *draw(st.sampled_from([(), (3,), (3,), (2,), (4,)])))
     return picture(draw(st.sampled_from(KINDS)), shape, draw(st.sampled_from(dtypes)), draw(st.integers(0, 2**32 - 1)))

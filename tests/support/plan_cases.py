@@ -18,7 +18,7 @@ from firstlight.codecs import select
 from firstlight.codecs.errors import CorruptData
 from firstlight.codecs.index import Index
 from firstlight.layout import ImageLayout, ShardRef
-from firstlight.plan import Request, View
+from firstlight.plan import EXACT, Request, Tolerance, View
 from firstlight.session import Broken, Event, Forgotten, Received, Restarted, Session
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "plan_cases.json"
@@ -26,19 +26,29 @@ JSON = Any
 
 # ---- shards ---------------------------------------------------------------------------------------------------------
 
-LAYERS = 3
+LAYERS = 6
+GROUPS = [0, 2, 5]
+
+
+def mse_of(code: int) -> float:
+    """What a code in a head stands for (SPEC 2.4)."""
+    return (code if code < 8 else (8 + (code & 7)) << ((code >> 3) - 1)) / 16
+
+
+MSE_CODES = {mse_of(code): code for code in range(400)}
 
 
 def describe_index(number: int, height: int, width: int, components: int = 1, *, head: int, spread: int) -> JSON:
-    """A shard as the encoder would lay it out. `spread`: segments of level 0 have fewer bytes than this."""
+    """A shard of tiles of 256, 128, 64, 64 ... samples. `spread`: segments of level 0 have fewer bytes than this."""
     base = geometry.shard_levels(height, width)
     levels = []
     for j in range(base + 1):
         if j == base:
-            levels.append({"tile": 32, "layers": 1, "errors": [200, 0]})
+            levels.append({"tile": 16, "layers": 1, "errors": [200, 0], "mse": [mse_of(90), 0.0]})
         else:
-            errors = [90 - 3 * j, 24 - j, 7, 0]
-            levels.append({"tile": 256 >> min(j, 2), "layers": LAYERS, "errors": errors})
+            errors = [90 - 3 * j, 56 - 2 * j, 24 - j, 14, 7, 3, 0]
+            mse = [mse_of(code) for code in (64 - j, 54 - j, 44 - j, 34, 24, 12, 0)]
+            levels.append({"tile": 256 >> min(j, 2), "layers": LAYERS, "errors": errors, "mse": mse})
     spreads = [max(spread >> j, 40) for j in range(base + 1)]
     return {
         "id": number,
@@ -46,6 +56,7 @@ def describe_index(number: int, height: int, width: int, components: int = 1, *,
         "width": width,
         "components": components,
         "margin": 4,
+        "groups": GROUPS,
         "head_size": head,
         "levels": levels,
         "lengths": {"seed": 1000 + 17 * number, "spread": spreads},
@@ -70,16 +81,17 @@ def make_index(description: JSON) -> Index:
         level = description["levels"][j]
         level_height, level_width = geometry.level_size(height, width, j)
         tiles_y, tiles_x = -(-level_height // level["tile"]), -(-level_width // level["tile"])
-        errors = level["errors"] + [0] * (5 - len(level["errors"]))
         log2 = level["tile"].bit_length() - 1
         tables[j] = [level_width, level_height, log2, tiles_x, tiles_y, level["layers"], first_tile, len(lengths)]
-        tables[j] += errors
+        for table in (level["errors"], [MSE_CODES[value] for value in level["mse"]]):
+            tables[j] += table + [0] * (25 - len(table))
         first_tile += tiles_y * tiles_x
         rule = description["lengths"]
-        for _ in range(tiles_y * tiles_x * level["layers"] * description["components"]):
+        for _ in range(tiles_y * tiles_x * level["layers"]):
             lengths.append(segment_length(rule["seed"], rule["spread"][j], len(lengths), j == base))
     head = [0, 0, description["head_size"], width, height, description["components"], 16, 0, 0, base]
     head += [description["margin"], first_tile, len(lengths), 0, 0, 0, 0]
+    head += [len(description["groups"]), *description["groups"]] + [0] * (4 - len(description["groups"]))
     words = head + [word for j in range(base + 1) for word in tables[j]]
     offsets = np.cumsum([description["head_size"], *lengths]).astype(np.uint32)
     return Index(np.array(words, np.uint32).tobytes(), offsets)
@@ -87,14 +99,14 @@ def make_index(description: JSON) -> Index:
 
 SMALL, MEDIUM, COLOUR, BIG, EDGE, CORNER, LONG, TOP = range(8)
 INDEXES = [
-    describe_index(SMALL, 200, 300, head=150, spread=3000),
-    describe_index(MEDIUM, 1024, 1024, head=600, spread=9000),
-    describe_index(COLOUR, 1024, 1000, 3, head=1500, spread=2500),
-    describe_index(BIG, 4096, 4096, head=9000, spread=40000),
-    describe_index(EDGE, 1024, 476, head=400, spread=9000),
-    describe_index(CORNER, 20, 476, head=200, spread=500),
-    describe_index(LONG, 1024, 1024, head=5000, spread=30000),  # longer than what is asked for first
-    describe_index(TOP, 131, 188, head=120, spread=1500),
+    describe_index(SMALL, 200, 300, head=150, spread=1500),
+    describe_index(MEDIUM, 1024, 1024, head=600, spread=4500),
+    describe_index(COLOUR, 1024, 1000, 3, head=1500, spread=4000),
+    describe_index(BIG, 4096, 4096, head=9000, spread=20000),
+    describe_index(EDGE, 1024, 476, head=400, spread=4500),
+    describe_index(CORNER, 20, 476, head=200, spread=250),
+    describe_index(LONG, 1024, 1024, head=5000, spread=15000),  # longer than what is asked for first
+    describe_index(TOP, 131, 188, head=120, spread=750),
 ]
 _made = [make_index(description) for description in INDEXES]
 
@@ -174,26 +186,31 @@ def request_json(request: Request) -> JSON:
     return [request.key, request.offset, request.length, brief(request.segments)]
 
 
+def tolerance_json(value: Tolerance) -> JSON:
+    return {"max_error": value.max_error} if value.mse is None else {"mse": value.mse}
+
+
 def view_json(view: View) -> JSON:
+    each = view.tolerance
     return {
         "region": list(view.region),
         "level": view.level,
         "t": view.t,
         "z": view.z,
         "channels": list(view.channels),
-        "max_error": list(view.max_error) if isinstance(view.max_error, tuple) else view.max_error,
+        "tolerance": [tolerance_json(one) for one in each] if isinstance(each, tuple) else tolerance_json(each),
     }
 
 
 def parse_view(value: JSON) -> View:
-    error = value["max_error"]
+    each = value["tolerance"]
     return View(
         tuple(value["region"]),
         value["level"],
         value["t"],
         value["z"],
         tuple(value["channels"]),
-        tuple(error) if isinstance(error, list) else error,
+        tuple(Tolerance(**one) for one in each) if isinstance(each, list) else Tolerance(**each),
     )
 
 
@@ -230,8 +247,8 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
         case "shards":
             name, level, region, t, z, c = arguments
             return [ref_json(ref) for ref in LAYOUTS[name].shards(level, tuple(region), t=t, z=z, c=c)]
-        case "max_error":
-            return plan.max_error(arguments[0], tuple(arguments[1]), *arguments[2:])
+        case "tolerance":
+            return tolerance_json(plan.tolerance(arguments[0], tuple(arguments[1]), *arguments[2:]))
         case "merge_ranges":
             return [list(r) for r in select.merge_ranges([tuple(r) for r in arguments[0]], arguments[1])]
         case "tiles":
@@ -240,15 +257,22 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
         case "choose_layers":
             number, level, region, error = arguments
             return list(select.choose_layers(_made[number], level, tuple(region), error))
+        case "choose_for_mse":
+            number, level, mse = arguments
+            return list(select.choose_for_mse(_made[number], level, mse))
         case "segments_for":
             number, level, region, layers = arguments
             return brief(select.segments_for(_made[number], level, tuple(region), layers))
         case "bound":
             number, level, layers = arguments
             return select.bound(_made[number], level, layers)
+        case "mse":
+            number, level, layers = arguments
+            return select.mse(_made[number], level, layers)
         case "within_budget":
-            number, level, region, budget, error = arguments
-            return brief(select.within_budget(_made[number], level, tuple(region), budget, error))
+            number, level, region, budget, error, mse = arguments
+            chosen = select.within_budget(_made[number], level, tuple(region), budget, error, mse)
+            return [brief([segment for segment, _ in chosen]), brief([size for _, size in chosen])]
         case "complete_layers":
             number, level, region, have = arguments
             return list(plan.complete_layers(_made[number], level, tuple(region), set(have)))
@@ -257,8 +281,8 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
             fitted = plan.fit_region(_made[number], level, tuple(region))
             return fitted and [fitted[0], list(fitted[1])]
         case "plan_shard":
-            number, level, region, error, have = arguments
-            requests = plan.plan_shard("s", _made[number], level, tuple(region), error, set(have))
+            number, level, region, allowed, have = arguments
+            requests = plan.plan_shard("s", _made[number], level, tuple(region), Tolerance(**allowed), set(have))
             return [request_json(request) for request in requests]
         case "plan_view":
             name, view, heads, have = arguments
@@ -274,9 +298,9 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
 HAND: list[tuple[str, list[JSON], JSON]] = [
     ("level_size", [[5, 8], 1], [3, 4]),
     ("level_size", [[1, 9], 3], [1, 2]),
-    ("shard_levels", [[32, 32]], 0),
-    ("shard_levels", [[33, 1]], 1),
-    ("shard_levels", [[4096, 4096]], 7),
+    ("shard_levels", [[16, 16]], 0),
+    ("shard_levels", [[17, 1]], 1),
+    ("shard_levels", [[4096, 4096]], 8),
     ("pyramid", [[4096, 4096], 4096], [[4096, 4096]]),
     ("pyramid", [[4097, 10], 4096], [[4097, 10], [513, 2]]),
     ("pyramid", [[300000, 200000], 4096], [[300000, 200000], [37500, 25000], [4688, 3125], [586, 391]]),
@@ -284,7 +308,7 @@ HAND: list[tuple[str, list[JSON], JSON]] = [
     ("array_of_level", [3, 3], [1, 0]),
     ("array_of_level", [9, 3], [2, 3]),
     ("array_of_level", [5, 1], [0, 5]),
-    ("level_count", [[4097, 10], 2], 9),  # level 3 is 513 x 2, level 8 is 17 x 1
+    ("level_count", [[4097, 10], 2], 10),  # level 3 is 513 x 2, level 9 is 9 x 1
     ("level_for_zoom", [1, 9], 0),
     ("level_for_zoom", [0.51, 9], 0),
     ("level_for_zoom", [0.5000001, 9], 1),
@@ -311,12 +335,12 @@ HAND: list[tuple[str, list[JSON], JSON]] = [
     ),
     ("shards_under", [[-9, -9, 10, 10], 5, [100, 77], [100, 77]], [[0, 0, [0, 0, 1, 1], 9, 9]]),
     ("shards_under", [[200, 0, 10, 10], 0, [100, 100], [64, 64]], []),
-    ("max_error", ["exact", [0, 255]], 0),
-    ("max_error", ["visual", [0, 255]], 76),
-    ("max_error", ["fast", [100, 1100]], 750),
-    ("max_error", ["visual", [0, 255], True], 168),
-    ("max_error", ["fast", [0, 255], True], 420),
-    ("max_error", ["visual", [0, 1]], 0),
+    ("tolerance", ["exact", [0, 255], "uint8"], {"max_error": 0}),
+    ("tolerance", ["visual", [0, 255], "int16"], {"mse": 0.3 * 0.3}),
+    ("tolerance", ["visual", [0, 255], "uint16", True], {"mse": 6.25}),
+    ("tolerance", ["visual", [0, 255], "uint8"], {"mse": 6.25}),
+    ("tolerance", ["fast", [100, 610], "uint16"], {"mse": 196.0}),
+    ("tolerance", ["fast", [100, 100], "uint8"], {"mse": 0.0}),
     ("merge_ranges", [[[10, 5], [0, 5], [15, 1], [30, 0]], 0], [[0, 5], [10, 6]]),
     ("merge_ranges", [[[10, 5], [0, 5], [12, 20], [40, 1]], 5], [[0, 32], [40, 1]]),
     # 200 x 300, tiles of 256 at level 0: two of them; the margin of 4 decides about the second.
@@ -325,16 +349,19 @@ HAND: list[tuple[str, list[JSON], JSON]] = [
     ("tiles", [SMALL, 1, 0, [0, 264, 10, 10]], [0, 1, 1, 2]),
     ("tiles", [SMALL, 1, 0, [0, 263, 10, 10]], [0, 0, 1, 2]),
     ("tiles", [SMALL, 4, 0, [150, 250, 10, 10]], [0, 0, 1, 1]),
-    ("bound", [SMALL, 0, [3, 3, 3, 3, 1]], 0),
-    ("bound", [SMALL, 0, [0, 1, 2, 3, 1]], 90 + 23 + 7),
-    ("bound", [SMALL, 2, [0, 0, 1, 3, 1]], 22),
-    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 0], [3, 3, 3, 3, 1]),
-    ("choose_layers", [SMALL, 4, [0, 0, 1, 1], 0], [0, 0, 0, 0, 1]),
-    # Level 3's first layer is empty, so it lowers the bound for nothing.
-    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 100000], [0, 0, 0, 1, 1]),
+    ("bound", [SMALL, 0, [6, 6, 6, 6, 6, 1]], 0),
+    ("bound", [SMALL, 0, [0, 2, 4, 5, 6, 1]], 90 + 23 + 7 + 3),
+    ("bound", [SMALL, 2, [0, 0, 2, 6, 6, 1]], 22),
+    ("mse", [SMALL, 0, [6, 6, 6, 6, 6, 1]], 0.0),
+    ("mse", [SMALL, 1, [0, 4, 5, 6, 6, 1]], 2.75),
+    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 0], [6, 6, 6, 6, 6, 1]),
+    ("choose_layers", [SMALL, 5, [0, 0, 1, 1], 0], [0, 0, 0, 0, 0, 1]),
+    ("choose_for_mse", [SMALL, 3, 2.75], [0, 0, 0, 4, 5, 1]),
+    ("choose_for_mse", [SMALL, 3, 2.7], [0, 0, 0, 5, 5, 1]),
+    ("choose_for_mse", [SMALL, 0, 1e9], [0, 0, 0, 0, 0, 1]),
     ("fit_region", [CORNER, 0, [0, 400, 1000, 1000]], [0, [0, 400, 20, 76]]),
     ("fit_region", [CORNER, 0, [20, 0, 10, 10]], None),
-    ("fit_region", [TOP, 4, [0, 0, 9, 12]], [3, [0, 0, 17, 24]]),
+    ("fit_region", [TOP, 5, [0, 0, 5, 6]], [4, [0, 0, 9, 12]]),
 ]
 
 
@@ -354,16 +381,22 @@ def _calls() -> list[tuple[str, list[JSON]]]:
             level = rng.randrange(len(index.levels))
             region = region_in(index, level)
             error = rng.choice([0, 3, 10, 40, 120, 300])
+            mse = rng.choice([0.1, 1.5, 6.25, 20.0, 70.0])
             calls.append(("tiles", [number, rng.randint(level, len(index.levels) - 1), level, region]))
             calls.append(("choose_layers", [number, level, region, error]))
+            calls.append(("choose_for_mse", [number, level, mse]))
             layers = [rng.randint(0, at.layers) for at in index.levels]
+            calls.append(("mse", [number, level, layers]))
             calls.append(("segments_for", [number, level, region, layers]))
             budget = rng.randrange(1, index.size)
-            calls.append(("within_budget", [number, level, region, budget, rng.choice([0, 30])]))
+            calls.append(
+                ("within_budget", [number, level, region, budget, *rng.choice([(0, 0.0), (30, 0.0), (0, 9.0)])])
+            )
             have = sorted(rng.sample(range(index.segments), rng.randrange(min(index.segments, 40))))
             if number != BIG:
                 calls.append(("complete_layers", [number, level, region, [*range(index.segments // 2), *have]]))
-            calls.append(("plan_shard", [number, level, region, error, have]))
+            allowed = rng.choice([{"max_error": error}, {"mse": mse}])
+            calls.append(("plan_shard", [number, level, region, allowed, have]))
     for _ in range(20):
         level = rng.randrange(9)
         region = [rng.randrange(-50, 45000 >> level), rng.randrange(-50, 55000 >> level), 768, 1024]
@@ -381,7 +414,7 @@ def _calls() -> list[tuple[str, list[JSON]]]:
                 "t": 0,
                 "z": 0,
                 "channels": [1, 0],
-                "max_error": rng.choice([0, 30, [10, 200]]),
+                "tolerance": rng.choice([{"max_error": 0}, {"mse": 5.0}, [{"max_error": 10}, {"mse": 80.5}]]),
             }
         )
         known = [key for key in CELLS_OBJECTS if rng.random() < 0.7]
@@ -454,7 +487,7 @@ class Replay:
                 return session.retry()
             case "state":
                 return {
-                    "bound": session.bound(),
+                    "errors": list(session.errors()),
                     "exact": session.exact,
                     "complete": session.complete,
                     "idle": session.idle,
@@ -462,7 +495,9 @@ class Replay:
                     "received": session.bytes_received,
                     "made": session.requests_made,
                     "in_flight": len(session.in_flight),
-                    "parts": [[part.channel, part.max_error, *ref_json(part.ref)] for part in session.parts],
+                    "parts": [
+                        [part.channel, tolerance_json(part.tolerance), *ref_json(part.ref)] for part in session.parts
+                    ],
                 }
             case _:
                 raise AssertionError(step)
@@ -483,16 +518,21 @@ class Replay:
                 return ["broken", event.key, event.error]
 
 
+def random_tolerance(rng: random.Random) -> Tolerance:
+    return rng.choice([EXACT, Tolerance(max_error=30), Tolerance(max_error=150), Tolerance(mse=6.25)])
+
+
 def random_view(rng: random.Random, name: str) -> View:
     if name == "stack":
         level = rng.randrange(3)
         region = (rng.randrange(150) >> level, rng.randrange(250) >> level, rng.randint(1, 200), rng.randint(1, 300))
         channels = rng.choice([(0,), (1,), (0, 1)])
-        return View(region, level, rng.randrange(2), rng.randrange(3), channels, rng.choice([0, 30, 150]))
+        return View(region, level, rng.randrange(2), rng.randrange(3), channels, random_tolerance(rng))
     level = rng.choice([0, 0, 0, 1, 2, 3, 5])
     region = (rng.randrange(800) >> level, rng.randrange(1200) >> level, rng.randint(1, 500), rng.randint(1, 500))
-    errors: list[int | tuple[int, ...]] = [0, 30, (10, 200)]
-    return View(region, level, channels=(0, 1), max_error=rng.choice(errors))
+    both = random_tolerance(rng), random_tolerance(rng)
+    tolerances: list[Tolerance | tuple[Tolerance, ...]] = [both, both[0]]
+    return View(region, level, channels=(0, 1), tolerance=rng.choice(tolerances))
 
 
 def _script(name: str, objects: dict[str, int], cache_bytes: int, seed: int, steps: int) -> JSON:

@@ -67,7 +67,7 @@ def test_bounds_are_in_sample_units(dtype: str, transform: str) -> None:
     index = codecs.Index.parse(shard)
     assert values(shard)
     for finest in range(len(index.levels)):
-        for layers in range(3):
+        for layers in range(0, index.levels[0].layers, 3):
             decoder = codecs.Decoder(index)
             for segment in range(index.segments):
                 place = index.locate(segment)

@@ -1,6 +1,7 @@
 """The planner: the shared cases, what its requests cover, and their order."""
 
 import json
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from firstlight import geometry, plan
 from firstlight.codecs import Decoder, Index, encode, select
 from firstlight.layout import ImageLayout
-from firstlight.plan import Request, View
+from firstlight.plan import EXACT, Request, Tolerance, View
 from support import plan_cases
 
 CASES = json.loads(plan_cases.PATH.read_text())
@@ -32,8 +33,8 @@ def test_shared_cases(call: str) -> None:
 
 
 @st.composite
-def asks(draw: st.DrawFn) -> tuple[Index, int, geometry.Region, int, set[int]]:
-    """(index, level, region, max_error, have)"""
+def asks(draw: st.DrawFn) -> tuple[Index, int, geometry.Region, Tolerance, set[int]]:
+    """(index, level, region, tolerance, have)"""
     index = INDEXES[draw(st.sampled_from([plan_cases.SMALL, plan_cases.MEDIUM, plan_cases.COLOUR, plan_cases.EDGE]))]
     level = draw(st.integers(0, len(index.levels) - 1))
     at = index.levels[level]
@@ -41,20 +42,21 @@ def asks(draw: st.DrawFn) -> tuple[Index, int, geometry.Region, int, set[int]]:
     region = y, x, draw(st.integers(1, at.height - y)), draw(st.integers(1, at.width - x))
     have = draw(st.sets(st.integers(0, index.segments - 1), max_size=60))
     have = draw(st.sampled_from([have, set()]))
-    return index, level, region, draw(st.sampled_from([0, 10, 50, 200])), have
+    guarantees = [Tolerance(max_error=error) for error in (0, 10, 50, 200)]
+    return index, level, region, draw(st.sampled_from([*guarantees, Tolerance(mse=0.5), Tolerance(mse=20.0)])), have
 
 
 @given(asks())
 def test_requests_cover_what_is_wanted_and_no_byte_that_is_there(
-    ask: tuple[Index, int, geometry.Region, int, set[int]],
+    ask: tuple[Index, int, geometry.Region, Tolerance, set[int]],
 ) -> None:
-    index, level, region, max_error, have = ask
-    layers = select.choose_layers(index, level, region, max_error)
+    index, level, region, tolerance, have = ask
+    layers = plan.choose(index, level, region, tolerance)
     wanted = set(select.segments_for(index, level, region, layers))
     covered = np.zeros(index.size, np.int8)
     got: set[int] = set()
     waste = 0
-    requests = plan.plan_shard("s", index, level, region, max_error, have)
+    requests = plan.plan_shard("s", index, level, region, tolerance, have)
     for request in requests:
         covered[request.offset : request.offset + request.length] += 1
         assert request.length == sum(map(index.length, request.segments))
@@ -70,42 +72,69 @@ def test_requests_cover_what_is_wanted_and_no_byte_that_is_there(
     assert waste <= plan.GAP * sum(len(request.segments) - 1 for request in requests)
     complete = plan.complete_layers(index, level, region, got | have)
     assert all(a >= b for a, b in zip(complete, layers, strict=True))
-    assert select.bound(index, level, complete) <= max_error
+    assert tolerance.allows(select.bound(index, level, complete), select.mse(index, level, complete))
 
 
 @given(asks())
-def test_coarse_comes_before_fine(ask: tuple[Index, int, geometry.Region, int, set[int]]) -> None:
-    index, level, region, max_error, have = ask
-    layers = select.choose_layers(index, level, region, max_error)
+def test_coarse_comes_before_fine(ask: tuple[Index, int, geometry.Region, Tolerance, set[int]]) -> None:
+    index, level, region, tolerance, have = ask
+    layers = plan.choose(index, level, region, tolerance)
     wanted = set(select.segments_for(index, level, region, layers)) - have
-    first: dict[int, int] = {}  # level -> the request that begins its first layer
+    first: dict[int, int] = {}  # level -> the request that begins its first group
     bounds = []
     there = set(have)
-    for n, request in enumerate(plan.plan_shard("s", index, level, region, max_error, have)):
+    for n, request in enumerate(plan.plan_shard("s", index, level, region, tolerance, have)):
         for segment in wanted.intersection(request.segments):
             at = index.locate(segment)
-            if at.layer == 0:  # where nothing is in the first layer, the second may well come after finer levels
+            if at.layer < plan_cases.GROUPS[1]:
                 first.setdefault(at.level, n)
         there.update(request.segments)
         bounds.append(select.bound(index, level, plan.complete_layers(index, level, region, there)))
     assert bounds == sorted(bounds, reverse=True)
-    if not have:  # a coarse level whose first layer is there may well have its second fetched late
+    if not have:  # a coarse level whose first group is there may well have its second fetched late
         order = [first[j] for j in sorted(first, reverse=True)]
         assert order == sorted(order)
 
 
-def test_first_layers_come_before_last_layers() -> None:
-    """A large shard: all first layers of the view's level are asked for before any last one."""
+def test_groups_come_one_after_the_other() -> None:
+    """A large shard: the first group of all the view is asked for before any of the next."""
     index = INDEXES[plan_cases.BIG]
     seen = []
     for request in plan.plan_shard("s", index, 0, (1000, 1000, 1500, 1500)):
         ids = [index.locate(segment) for segment in request.segments]
-        seen += [(i.level, i.layer) for i in ids if i.level < 2]
+        seen += [(i.level, bisect_right(plan_cases.GROUPS, i.layer) - 1) for i in ids if i.level < 2]
     firsts = [n for n, each in enumerate(seen) if each == (0, 0)]
     for finer in [(1, 1), (0, 1), (1, 2), (0, 2)]:
         later = [n for n, each in enumerate(seen) if each == finer]
         assert max(firsts) < min(later)
         firsts = later
+
+
+def test_a_tile_s_part_of_a_group_comes_at_once() -> None:
+    """No request ends inside what is wanted of a group of a tile, so that a tile is decoded once a group."""
+    index = INDEXES[plan_cases.BIG]
+    for tolerance in (EXACT, Tolerance(mse=6.25)):
+        pieces: dict[tuple[int, int, int, int], set[int]] = {}
+        for n, request in enumerate(plan.plan_shard("s", index, 0, (900, 900, 768, 1024), tolerance)):
+            for segment in request.segments:
+                at = index.locate(segment)
+                group = bisect_right(plan_cases.GROUPS, at.layer)
+                pieces.setdefault((at.level, at.tile_y, at.tile_x, group), set()).add(n)
+        assert {len(requests) for requests in pieces.values()} == {1}
+
+
+def test_a_group_wanted_in_part_leaves_gaps_that_are_worth_it() -> None:
+    """The rest of a group is fetched along where it is small, and skipped where it is large."""
+    index = INDEXES[plan_cases.BIG]
+    region = (900, 900, 768, 1024)
+    layers = select.choose_for_mse(index, 0, 13.0)
+    assert layers[0] in range(plan_cases.GROUPS[1] + 1, plan_cases.GROUPS[2])
+    wanted = set(select.segments_for(index, 0, region, layers))
+    requests = plan.plan_shard("s", index, 0, region, Tolerance(mse=13.0))
+    unwanted = [s for request in requests for s in request.segments if s not in wanted]
+    assert all(request.segments[0] in wanted and request.segments[-1] in wanted for request in requests)
+    waste = sum(map(index.length, unwanted))
+    assert waste < 0.5 * sum(map(index.length, wanted))
 
 
 def test_the_centre_comes_first() -> None:
@@ -122,8 +151,10 @@ def test_a_cold_viewport_takes_few_requests(level: int) -> None:
     at = index.levels[level]
     h, w = min(768, at.height), min(1024, at.width)
     region = (at.height - h) // 2, (at.width - w) // 2, h, w
-    assert len(plan.plan_shard("s", index, level, region, 0)) <= 50
-    assert len(plan.plan_shard("s", index, level, region, 60)) <= 25
+    assert len(plan.plan_shard("s", index, level, region)) <= 50
+    assert len(plan.plan_shard("s", index, level, region, Tolerance(mse=70.0))) <= 20  # the first group whole
+    assert len(plan.plan_shard("s", index, level, region, Tolerance(mse=6.5))) <= 40  # the first and the second
+    assert len(plan.plan_shard("s", index, level, region, Tolerance(mse=13.0))) <= 40  # and the second in part
 
 
 def test_a_view_asks_for_unknown_heads_first_nearest_to_its_centre() -> None:
@@ -144,12 +175,14 @@ def test_a_view_asks_for_unknown_heads_first_nearest_to_its_centre() -> None:
 
 def test_a_view_is_checked() -> None:
     layout = plan_cases.LAYOUTS["cells"]
-    with pytest.raises(ValueError, match="expected 2 numbers, found 1"):
-        plan.view_parts(layout, View((0, 0, 9, 9), 0, channels=(0, 1), max_error=(3,)))
+    with pytest.raises(ValueError, match="expected 2 tolerances, found 1"):
+        plan.view_parts(layout, View((0, 0, 9, 9), 0, channels=(0, 1), tolerance=(EXACT,)))
     with pytest.raises(ValueError, match="cells: c: expected 0 to 1, found 2"):
         plan.view_parts(layout, View((0, 0, 9, 9), 0, channels=(2,)))
     with pytest.raises(ValueError, match="precision"):
-        plan.max_error("good", (0, 1))
+        plan.tolerance("good", (0, 1), "uint8")
+    with pytest.raises(ValueError, match="expected max_error or mse"):
+        Tolerance(max_error=0, mse=1.0)
 
 
 @given(
@@ -221,7 +254,7 @@ def test_what_is_planned_suffices(kind: tuple[str, bool], data: st.DataObject) -
     y, x = data.draw(st.integers(0, at.height - 1)), data.draw(st.integers(0, at.width - 1))
     h, w = data.draw(st.integers(1, at.height - y)), data.draw(st.integers(1, at.width - x))
     max_error = data.draw(st.sampled_from([0, 0, 1, 5, 40, 1000, 20000]))
-    requests = plan.plan_shard("s", index, level, (y, x, h, w), max_error)
+    requests = plan.plan_shard("s", index, level, (y, x, h, w), Tolerance(max_error=max_error))
     decoder = fed(index, shard, requests)
     assert decoder.bound(level, (y, x, h, w)) <= max_error
     found = decoder.decode(level, (y, x, h, w)).astype(np.int64)

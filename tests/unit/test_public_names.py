@@ -53,11 +53,13 @@ def test_codecs() -> None:
         "TileRect",
         "UnsupportedFormat",
         "bound",
+        "choose_for_mse",
         "choose_layers",
         "decode",
         "encode",
         "head_size",
         "merge_ranges",
+        "mse",
         "segments_for",
         "within_budget",
     ]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from firstlight import plan
 from firstlight.codecs import Decoder, Index, encode
 from firstlight.layout import ImageLayout
-from firstlight.plan import Request, View
+from firstlight.plan import EXACT, Request, Tolerance, View
 from firstlight.session import ATTEMPTS, Broken, Event, Forgotten, Received, Restarted, Session
 from support import plan_cases
 from support.plan_cases import CELLS_OBJECTS, LAYOUTS, STACK_OBJECTS, Replay, answer, fake_head, make_index
@@ -152,7 +152,7 @@ def test_invariants(name: str, objects: dict[str, int], seed: int, cache_bytes: 
                 etag = session.etag(request.key)
                 watch.take(request, session.receive(request, data, etag))
     assert session.complete
-    if all(part.max_error == 0 for part in session.parts):
+    if all(part.tolerance == EXACT for part in session.parts):
         assert session.exact
 
 
@@ -178,8 +178,7 @@ def test_memory_outside_the_view_is_bounded(seed: int, cache_bytes: int) -> None
                         rect = index.tiles(j, *fitted)
                         for layer in range(index.levels[j].layers):
                             for y in range(rect.y0, rect.y1):
-                                first = index.segment(j, layer, y, rect.x0, 0)
-                                needed.update(range(first, first + rect.x1 - rect.x0))
+                                needed.update(index.segment(j, layer, y, x) for x in range(rect.x0, rect.x1))
             inside += sum(index.length(s) for s in needed if session.has(key, s))
         assert session.bytes_held - inside <= cache_bytes
 
@@ -268,7 +267,7 @@ def test_an_etag_that_changes_resets_that_object_only() -> None:
         if key not in (first.key, second.key):
             assert all(session.has(key, s) for s in held[key])
     serve(session, second)
-    assert session.part_bound(session.parts[0]) == 65535
+    assert session.part_errors(session.parts[0]) == (65535, 65535.0**2)
     (head,) = session.next(9)
     assert head.segments == ()
     serve(session, head, "w")
@@ -364,7 +363,7 @@ def test_an_object_that_ends_too_early_is_reported() -> None:
 def test_an_absent_shard_is_exact() -> None:
     session = open_cells()
     session.look(View((0, 600, 10, 10), 0))
-    assert session.bound() == 65535
+    assert session.errors() == (65535, 65535.0**2)
     assert session.absent(session.next(1)[0]) == []
     assert session.is_absent("0/c/0/0/0")
     assert session.idle
@@ -390,17 +389,19 @@ def test_a_damaged_segment_is_fetched_again_a_few_times() -> None:
 
 def test_refining_fetches_only_what_is_missing() -> None:
     session = open_cells()
-    view = View((100, 100, 400, 500), 0, max_error=60)
+    view = View((100, 100, 400, 500), 0, tolerance=Tolerance(mse=13.0))
     session.look(view)
     finish(session)
     assert session.complete
-    assert 0 < session.bound() <= 60
+    error, mse = session.errors()
+    assert error > 0
+    assert 0 < mse <= 13.0
     coarse = session.bytes_received
-    session.look(View(view.region, 0, max_error=0))
+    session.look(View(view.region, 0))
     finish(session)
     assert session.exact
     cold = open_cells()
-    cold.look(View(view.region, 0, max_error=0))
+    cold.look(View(view.region, 0))
     finish(cold)
     # Apart from what lies in gaps.
     assert coarse < session.bytes_received <= cold.bytes_received + 4 * plan.GAP
@@ -450,7 +451,8 @@ def test_a_real_image_refines_to_exact() -> None:
                         a, b, h, w = improved.region
                         top, left = ref.y + a - ref.region[0], ref.x + b - ref.region[1]
                         shown[top : top + h, left : left + w] = decoder.decode(ref.level, improved.region)
-                    assert session.part_bound(improved.part) == decoder.bound(ref.level, ref.region)
+                    errors = decoder.bound(ref.level, ref.region), decoder.mse(ref.level, ref.region)
+                    assert session.part_errors(improved.part) == errors
     assert session.exact
     assert (shown == samples[100:430, 120:570]).all()
     # Apart from the segments that the first answers, of 600 bytes each, cut.

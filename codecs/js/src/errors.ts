@@ -39,3 +39,25 @@ export function check(status: number, what: () => string): void {
   const Kind = KINDS[status] ?? CodecError;
   throw new Kind(what());
 }
+
+/** An error as it travels between threads: a clone would lose its class. */
+export interface PlainError {
+  name: string;
+  message: string;
+  segment?: number;
+}
+
+export function toPlain(error: unknown): PlainError {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  const { name, message } = error;
+  return error instanceof CorruptData && error.segment !== undefined
+    ? { name, message, segment: error.segment }
+    : { name, message };
+}
+
+export function fromPlain({ name, message, segment }: PlainError): Error {
+  if (name === "CorruptData") return new CorruptData(message, segment);
+  const Kind = [InsufficientData, InvalidArgument, UnsupportedFormat].find((kind) => kind.name === name);
+  // Whatever else fails in a worker (memory that the engine refuses, say) keeps its name.
+  return Kind ? new Kind(message) : Object.assign(new CodecError(message), { name });
+}

@@ -24,6 +24,14 @@ export interface Level {
   firstSegment: number;
   /** errors[n]: what this level adds to the bound on |error| when only its first n layers are there. */
   errors: readonly number[];
+  /** mse[n]: what it then adds to the mean squared error (over samples and components), an estimate (SPEC 2.4). */
+  mse: readonly number[];
+}
+
+/** Where the segments of one layer of a level are: that of tile t (row-major) has the number first + t * step. */
+export interface LayerRun {
+  first: number;
+  step: number;
 }
 
 /** Tiles [y0, y1) x [x0, x1) of one level. */
@@ -39,7 +47,6 @@ export interface SegmentId {
   layer: number;
   tileY: number;
   tileX: number;
-  component: number;
 }
 
 export interface ShardIndexFields {
@@ -53,6 +60,7 @@ export interface ShardIndexFields {
   transform: string;
   levels: readonly Level[];
   margin: number;
+  groups: readonly number[];
   headSize: number;
   offsets: Uint32Array;
   /** The kernels' fl_info, byte for byte; empty when the index was made without a kernel. */
@@ -74,11 +82,14 @@ export class ShardIndex {
   /** levels[0] is full resolution, the last one the coarsest. */
   readonly levels: readonly Level[];
   readonly margin: number;
+  /** First layer of each group of layers that lie together in the shard (SPEC 2.6); groups[0] is 0. */
+  readonly groups: readonly number[];
   readonly headSize: number;
   /** Segment s is the bytes [offsets[s], offsets[s + 1]) of the shard. */
   readonly offsets: Uint32Array;
   readonly raw: Uint8Array;
   readonly values: Uint8Array;
+  private readonly runs: readonly (readonly LayerRun[])[];
 
   constructor(fields: ShardIndexFields) {
     this.version = fields.version;
@@ -91,10 +102,12 @@ export class ShardIndex {
     this.transform = fields.transform;
     this.levels = fields.levels;
     this.margin = fields.margin;
+    this.groups = fields.groups;
     this.headSize = fields.headSize;
     this.offsets = fields.offsets;
     this.raw = fields.raw;
     this.values = fields.values;
+    this.runs = this.levels.map((_, level) => this.layerRuns(level));
   }
 
   /** Bytes of the whole shard. */
@@ -129,31 +142,75 @@ export class ShardIndex {
     return low;
   }
 
-  /** Number of a segment; order: level (coarsest first), layer, tile (row-major), component. */
-  segment(level: number, layer: number, tileY: number, tileX: number, component: number): number {
-    const l = this.levels[level]!;
-    return l.firstSegment + ((layer * l.tilesY + tileY) * l.tilesX + tileX) * this.components + component;
+  /** Layers [first, end) of a level in each group; first === end where the level has none of a group's layers. */
+  layerGroups(level: number): (readonly [first: number, end: number])[] {
+    const { layers } = this.levels[level]!;
+    return this.groups.map((start, g) => [Math.min(start, layers), Math.min(this.groups[g + 1] ?? layers, layers)]);
+  }
+
+  /** Levels coarse to fine, groups, tiles row by row, the group's layers (SPEC 2.6). */
+  private layerRuns(level: number): LayerRun[] {
+    const { firstSegment, tilesX, tilesY } = this.levels[level]!;
+    return this.layerGroups(level).flatMap(([first, end]) =>
+      Array.from({ length: end - first }, (_, n) => ({
+        first: firstSegment + tilesX * tilesY * first + n,
+        step: end - first,
+      })),
+    );
+  }
+
+  /** Where a layer's segments are. */
+  layerRun(level: number, layer: number): LayerRun {
+    return this.runs[level]![layer]!;
+  }
+
+  /** Number of a segment. */
+  segment(level: number, layer: number, tileY: number, tileX: number): number {
+    const { first, step } = this.runs[level]![layer]!;
+    return first + (tileY * this.levels[level]!.tilesX + tileX) * step;
   }
 
   locate(segment: number): SegmentId {
-    for (let level = 0; level < this.levels.length; level++) {
-      const l = this.levels[level]!;
-      if (segment < l.firstSegment) continue;
-      const within = segment - l.firstSegment;
-      const tiles = l.tilesX * l.tilesY;
-      const tile = Math.floor(within / this.components);
-      const layer = Math.floor(tile / tiles);
-      if (layer >= l.layers) break;
-      const inLayer = tile % tiles;
+    const level = this.levels.findIndex((l) => segment >= l.firstSegment);
+    if (segment >= 0 && segment < this.segments) {
+      const { firstSegment, tilesX, tilesY } = this.levels[level]!;
+      const tiles = tilesX * tilesY;
+      const rest = segment - firstSegment;
+      // A group's layers begin where those of the groups before it end.
+      const [first, end] = this.layerGroups(level).find((group) => rest < tiles * group[1])!;
+      const tile = Math.floor((rest - tiles * first) / (end - first));
       return {
         level,
-        layer,
-        tileY: Math.floor(inLayer / l.tilesX),
-        tileX: inLayer % l.tilesX,
-        component: within % this.components,
+        layer: first + ((rest - tiles * first) % (end - first)),
+        tileY: Math.floor(tile / tilesX),
+        tileX: tile % tilesX,
       };
     }
     throw new InvalidArgument(`segment ${segment}: the shard has ${this.segments}`);
+  }
+
+  /** A segment as error messages name it. */
+  describe(segment: number): string {
+    const { level, layer, tileY, tileX } = this.locate(segment);
+    return `segment ${segment} (level ${level}, layer ${layer}, tile ${tileY},${tileX})`;
+  }
+
+  /**
+   * `region` of `level` checked; all of the level where it is left out.
+   *
+   * @throws InvalidArgument: no such level, or the region is empty, not whole, or leaves the level.
+   */
+  region(level: number, region?: Region): Region {
+    const at = this.levels[level];
+    if (!at) throw new InvalidArgument(`level ${level}: the shard has levels 0 to ${this.levels.length - 1}`);
+    if (!region) return [0, 0, at.height, at.width];
+    const [y, x, height, width] = region;
+    const inside = y >= 0 && x >= 0 && height >= 1 && width >= 1 && y + height <= at.height && x + width <= at.width;
+    if (!inside || !region.every(Number.isInteger))
+      throw new InvalidArgument(
+        `region (y, x, height, width) = (${region.join(", ")}): level ${level} has ${at.height} x ${at.width} samples`,
+      );
+    return region;
   }
 
   /** Tiles of level `levelJ` that a region (y, x, height, width) of level `levelK` <= levelJ needs, margin included. */

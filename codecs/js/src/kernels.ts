@@ -11,17 +11,18 @@ interface Exports extends WebAssembly.Exports {
   fl_head_offsets(data: number, size: number, info: number, offsets: number): number;
   fl_head_values(data: number, size: number, info: number, values: number): number;
   fl_wavelet_tile_size(info: number, level: number, tileX: number, tileY: number): number;
-  fl_wavelet_tile_scratch(info: number): number;
+  fl_wavelet_decode_scratch(info: number): number;
   fl_wavelet_tile_decode(
     info: number,
-    component: number,
     level: number,
     tileX: number,
     tileY: number,
     layerData: number,
     layerSize: number,
     layers: number,
+    partial: number,
     coefs: number,
+    wide: number,
     scratch: number,
   ): number;
   fl_wavelet_region_workspace(info: number, level: number, width: number, height: number): number;
@@ -33,6 +34,7 @@ interface Exports extends WebAssembly.Exports {
     width: number,
     height: number,
     tiles: number,
+    wide: number,
     values: number,
     samples: number,
     strideC: number,
@@ -44,11 +46,15 @@ interface Exports extends WebAssembly.Exports {
 
 // fl_info as an array of uint32 (FL_MAX_* of firstlight.h); `loadKernels` checks its size against the build's.
 const MAX_LEVELS = 12;
-const MAX_LAYERS = 4;
-const MAX_COMPONENTS = 4;
-const LEVEL_AT = 17;
-const LEVEL_WORDS = 8 + MAX_LAYERS + 1;
-const INFO_WORDS = LEVEL_AT + (MAX_LEVELS + 1) * LEVEL_WORDS + MAX_COMPONENTS * (MAX_LEVELS + 1) * MAX_LAYERS;
+const MAX_LAYERS = 24;
+const MAX_GROUPS = 4;
+const GROUPS_AT = 17;
+const LEVEL_AT = GROUPS_AT + 1 + MAX_GROUPS;
+const LEVEL_WORDS = 8 + 2 * (MAX_LAYERS + 1);
+const INFO_WORDS = LEVEL_AT + (MAX_LEVELS + 1) * LEVEL_WORDS;
+// Of a head (SPEC 2.1): where its size is, and no less than the fixed part takes.
+const SIZE_AT = 8;
+const LEAST_HEAD = 64;
 const CODECS = ["wavelet"];
 const COLOURS = ["none", "rct", "ycocg-r"];
 const TRANSFORMS = ["5/3", "9/7-m", "s-haar"];
@@ -93,7 +99,8 @@ export class Kernels {
    * @throws InsufficientData, with `needed` bytes in its message, when `data` is shorter than the head; CorruptData;
    * UnsupportedFormat for another format version or segment codec.
    */
-  parseHead(data: Uint8Array): ShardIndex {
+  parseHead(shard: Uint8Array): ShardIndex {
+    const data = headOf(shard);
     const infoBytes = INFO_WORDS * 4;
     const info = this.arena.allocate(infoBytes);
     const input = this.arena.allocate(Math.max(1, data.length));
@@ -133,10 +140,22 @@ export class Kernels {
   }
 }
 
+/** The bytes that can be a shard's head, so that not all of the shard is copied. */
+function headOf(shard: Uint8Array): Uint8Array {
+  if (shard.length < SIZE_AT + 4) return shard;
+  const size = new DataView(shard.buffer, shard.byteOffset).getUint32(SIZE_AT, true);
+  return shard.subarray(0, Math.max(size, LEAST_HEAD));
+}
+
+/** What a code of the head's table stands for (SPEC 2.4). */
+function meanSquaredError(code: number): number {
+  return (code < 8 ? code : (8 + (code & 7)) * 2 ** ((code >> 3) - 1)) / 16;
+}
+
 function makeIndex(info: Uint32Array, offsets: Uint32Array, values: Uint8Array): ShardIndex {
   const levels: Level[] = [];
   for (let k = 0; k <= info[9]!; k++) {
-    const [width, height, tileLog2, tilesX, tilesY, layers, firstTile, firstSegment, ...errors] = info.subarray(
+    const [width, height, tileLog2, tilesX, tilesY, layers, firstTile, firstSegment, ...tables] = info.subarray(
       LEVEL_AT + k * LEVEL_WORDS,
       LEVEL_AT + (k + 1) * LEVEL_WORDS,
     ) as unknown as [number, number, number, number, number, number, number, number, ...number[]];
@@ -149,7 +168,8 @@ function makeIndex(info: Uint32Array, offsets: Uint32Array, values: Uint8Array):
       layers,
       firstTile,
       firstSegment,
-      errors: errors.slice(0, layers + 1),
+      errors: tables.slice(0, layers + 1),
+      mse: tables.slice(MAX_LAYERS + 1, MAX_LAYERS + 2 + layers).map(meanSquaredError),
     });
   }
   const dtype = `${info[7] ? "" : "u"}int${info[6]! <= 8 ? 8 : 16}` as Dtype;
@@ -164,6 +184,7 @@ function makeIndex(info: Uint32Array, offsets: Uint32Array, values: Uint8Array):
     colour: COLOURS[info[8]!] ?? `colour ${info[8]}`,
     transform: TRANSFORMS[info[14]!] ?? `transform ${info[14]}`,
     margin: info[10]!,
+    groups: Array.from(info.subarray(GROUPS_AT + 1, GROUPS_AT + 1 + info[GROUPS_AT]!)),
     levels,
     offsets,
     raw: new Uint8Array(info.buffer),
@@ -171,9 +192,8 @@ function makeIndex(info: Uint32Array, offsets: Uint32Array, values: Uint8Array):
   });
 }
 
-/** Instantiate the kernels from the bytes of kernels.wasm, or from a module that was compiled before. */
-export async function loadKernels(source: BufferSource | WebAssembly.Module): Promise<Kernels> {
-  const module = source instanceof WebAssembly.Module ? source : await WebAssembly.compile(source);
+/** Instantiate kernels.wasm. */
+export async function loadKernels(module: WebAssembly.Module): Promise<Kernels> {
   const instance = await WebAssembly.instantiate(module, {});
   const exports = instance.exports as Exports;
   const size = exports.fl_info_size();

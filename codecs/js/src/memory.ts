@@ -25,17 +25,22 @@ export class Arena {
     return size <= between ? between : power;
   }
 
-  /** A block of at least `size` bytes, aligned to 16; its contents are undefined. Growing detaches older views. */
+  /**
+   * A block of at least `size` bytes, aligned to 16; its contents are undefined. Growing detaches older views.
+   *
+   * @throws RangeError when the engine has no more memory to give.
+   */
   allocate(size: number): number {
     const rounded = Arena.rounded(size);
+    let block = this.free.get(rounded)?.pop();
+    if (block === undefined) {
+      block = this.top;
+      const missing = block + rounded - this.memory.buffer.byteLength;
+      // In steps of at least 1 MiB: growing costs a call into the engine and detaches every view.
+      if (missing > 0) this.memory.grow(Math.ceil(Math.max(missing, 1 << 20) / 65536));
+      this.top += rounded;
+    }
     this.used += rounded;
-    const reused = this.free.get(rounded)?.pop();
-    if (reused !== undefined) return reused;
-    const block = this.top;
-    this.top += rounded;
-    const missing = this.top - this.memory.buffer.byteLength;
-    // In steps of at least 1 MiB: growing costs a call into the engine and detaches every view.
-    if (missing > 0) this.memory.grow(Math.ceil(Math.max(missing, 1 << 20) / 65536));
     return block;
   }
 

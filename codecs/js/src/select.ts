@@ -1,8 +1,12 @@
 /**
  * Which segments give a region, a precision, or the most for a number of bytes. Pure arithmetic on a `ShardIndex`.
  *
- * Twin of codecs/python/select.py; tests/data/plan_cases.json binds the two together. Divisions of integers are the only
- * floating-point operations, so that both choose alike.
+ * Twin of codecs/python/select.py; tests/data/plan_cases.json binds the two together. All numbers are integers but for
+ * `Level.mse`, whose values are exact in floating point and are summed from the coarsest level on; so both choose alike.
+ *
+ * Steps: after the base, which every picture needs, a picture is refined by whole layers of a level: layer 0 of level L - 1,
+ * L - 2, ..., then layer 1 of these levels, and so on. A layer holds what lowers the squared error by at least so much a
+ * bit, as much in every level: the order of steps is the order of what bytes are worth.
  */
 import { InvalidArgument } from "./errors.ts";
 import type { Region, ShardIndex, TileRect } from "./index.ts";
@@ -10,61 +14,92 @@ import type { Region, ShardIndex, TileRect } from "./index.ts";
 /** Bytes (offset, length). */
 export type ByteRange = readonly [offset: number, length: number];
 
+/** The first bytes of a segment. */
+export type SegmentPart = readonly [segment: number, bytes: number];
+
+/** `chooseLayers` tells apart so many errors up to the one that is allowed. */
+const ERROR_UNITS = 1024;
+
 /** Bound on |error|, in sample units, of a picture of `level` for which every tile of level j has layers[j] layers. */
 export function bound(index: ShardIndex, level: number, layers: readonly number[]): number {
   let sum = 0;
-  for (let j = level; j < index.levels.length; j++) sum += index.levels[j]!.errors[layers[j]!]!;
+  for (let j = index.levels.length - 1; j >= level; j--) sum += index.levels[j]!.errors[layers[j]!]!;
   return sum;
 }
 
-interface Choice {
-  bytes: number;
-  error: number;
-  /** Of the finest level so far, then of ever coarser ones. */
-  layers: readonly number[];
-}
-
-function compare(a: Choice, b: Choice): number {
-  if (a.bytes !== b.bytes) return a.bytes - b.bytes;
-  if (a.error !== b.error) return a.error - b.error;
-  for (let i = 0; i < a.layers.length; i++) {
-    const difference = a.layers[i]! - b.layers[i]!;
-    if (difference) return difference;
-  }
-  return 0;
+/** Mean squared error, in squared sample units, of such a picture: an estimate. */
+export function mse(index: ShardIndex, level: number, layers: readonly number[]): number {
+  let sum = 0;
+  for (let j = index.levels.length - 1; j >= level; j--) sum += index.levels[j]!.mse[layers[j]!]!;
+  return sum;
 }
 
 /**
- * The fewest bytes that give `region` of `level` with an error of at most `maxError` (in sample units; 0: exact).
+ * The fewest bytes that give `region` of `level` with an error of at most `maxError` (in sample units; 0: exact). Up to
+ * 1024 it is what it says; above, each level's error counts in units of ceil(maxError / 1024), rounded up.
  *
  * @returns for every level 0 .. L the number of layers to have. Of several choices with the fewest bytes, the one with
  * the smallest bound; of several of those, the one with fewer layers at level `level`, then at the next coarser one ...
+ * All layers when not even those suffice.
  */
 export function chooseLayers(index: ShardIndex, level: number, region: Region, maxError: number): number[] {
-  if (maxError < 0) throw new InvalidArgument(`maxError ${maxError}: expected 0 or more, in sample units`);
-  checkRegion(index, level, region);
+  if (!(maxError >= 0 && Number.isFinite(maxError)))
+    throw new InvalidArgument(`maxError ${maxError}: expected 0 or more, in sample units`);
+  const area = index.region(level, region);
   const base = index.levels.length - 1;
-  // Pareto front over (bytes, error), from the coarsest level to ever finer ones.
-  let front: Choice[] = [{ bytes: 0, error: 0, layers: [] }];
+  const unit = Math.max(Math.ceil(maxError / ERROR_UNITS), 1);
+  const limit = Math.floor(maxError / unit);
+  // fewest[e]: bytes of the cheapest choice for the levels so far whose errors sum up to e units; -1: there is none.
+  let fewest = new Array<number>(limit + 1).fill(-1);
+  fewest[0] = 0;
+  const chosen: number[][] = []; // the layers of each level in those choices
   for (let j = base; j >= level; j--) {
     const at = index.levels[j]!;
-    const costs = layerBytes(index, j, index.tiles(j, level, region));
-    const grown: Choice[] = [];
-    let more = 0;
+    const costs = layerBytes(index, j, index.tiles(j, level, area));
+    const grown = new Array<number>(limit + 1).fill(-1);
+    const layers = new Array<number>(limit + 1).fill(0);
+    let size = 0;
     for (let n = 0; n <= at.layers; n++) {
-      if (n > 0) more += costs[n - 1]!;
+      if (n > 0) size += costs[n - 1]!;
       // Without the base there is no picture at all, however small its error bound.
       if (n === 0 && j === base) continue;
-      for (const { bytes, error, layers } of front)
-        if (error + at.errors[n]! <= maxError)
-          grown.push({ bytes: bytes + more, error: error + at.errors[n]!, layers: [n, ...layers] });
+      const error = Math.ceil(at.errors[n]! / unit);
+      for (let e = error; e <= limit; e++) {
+        const before = fewest[e - error]!;
+        if (before < 0 || (grown[e]! >= 0 && before + size >= grown[e]!)) continue;
+        grown[e] = before + size;
+        layers[e] = n;
+      }
     }
-    grown.sort(compare);
-    front = [];
-    for (const candidate of grown)
-      if (front.length === 0 || candidate.error < front[front.length - 1]!.error) front.push(candidate);
+    fewest = grown;
+    chosen.push(layers);
   }
-  return [...new Array<number>(level).fill(0), ...front[0]!.layers];
+  let left = -1;
+  for (let e = 0; e <= limit; e++) if (fewest[e]! >= 0 && (left < 0 || fewest[e]! < fewest[left]!)) left = e;
+  const result = index.levels.map(({ layers }, j) => (j < level ? 0 : layers));
+  if (left < 0) return result;
+  for (let j = level; j <= base; j++) {
+    result[j] = chosen[base - j]![left]!;
+    left -= Math.ceil(index.levels[j]!.errors[result[j]!]! / unit);
+  }
+  return result;
+}
+
+/**
+ * The fewest steps after which a picture of `level` has a mean squared error of at most `maxMse`, in squared sample
+ * units (an estimate).
+ *
+ * @returns as `chooseLayers`. All layers when not even those suffice.
+ */
+export function chooseForMse(index: ShardIndex, level: number, maxMse: number): number[] {
+  index.region(level);
+  const base = index.levels.length - 1;
+  const have = index.levels.map(({ layers }, j) => (j === base ? layers : 0));
+  for (const [j, n] of steps(index, level)) {
+    if (mse(index, level, have) <= maxMse) break;
+    have[j] = n + 1;
+  }
+  return have;
 }
 
 /**
@@ -72,21 +107,27 @@ export function chooseLayers(index: ShardIndex, level: number, region: Region, m
  * are left out: there is nothing to fetch.
  */
 export function segmentsFor(index: ShardIndex, level: number, region: Region, layers: readonly number[]): number[] {
-  checkRegion(index, level, region);
+  const area = index.region(level, region);
   const chosen: number[] = [];
   for (let j = index.levels.length - 1; j >= level; j--) {
-    const rect = index.tiles(j, level, region);
-    for (let layer = 0; layer < layers[j]!; layer++) inRect(index, j, layer, rect, chosen);
+    const rect = index.tiles(j, level, area);
+    for (let n = 0; n < layers[j]!; n++) inRect(index, j, n, rect, chosen);
   }
-  return chosen;
+  return chosen.sort((a, b) => a - b);
 }
 
 /**
- * The segments that are worth most for `region` of `level` and together have at most `maxBytes` bytes, in the order in
- * which they should be read; empty if not even the base fits.
+ * What is worth most for `region` of `level` and has at most `maxBytes` bytes.
  *
- * Greedy by the fall of the squared error bound per byte. Layers are taken whole over the region; only the last is
- * filled up tile by tile, from the region's centre outwards. Stops as soon as the bound is at most `maxError`.
+ * The base, then whole steps over the region, while they fit. The first step that does not is filled tile by tile, from the
+ * region's centre outwards, up to the last byte: the first bytes of a segment hold its first passes. (The same part of every
+ * tile's segment would be fairer, but loses 0.2 to 0.5 dB: in each tile a pass is then cut in two.)
+ *
+ * @param maxBytes bytes of segments (the head is not counted).
+ * @param maxError stop before a step if the bound, in sample units, is this small.
+ * @param maxMse stop before a step if the mean squared error is this small by estimate. 0: never.
+ * @returns segments, and how many of their first bytes, in the order in which they should be read: the base first, a tile's
+ * layers in their order. No empty ones. Empty if not even the base fits.
  */
 export function withinBudget(
   index: ShardIndex,
@@ -94,39 +135,35 @@ export function withinBudget(
   region: Region,
   maxBytes: number,
   maxError = 0,
-): number[] {
-  if (maxBytes < 0 || maxError < 0)
-    throw new InvalidArgument(`maxBytes ${maxBytes}, maxError ${maxError}: expected 0 or more`);
-  checkRegion(index, level, region);
+  maxMse = 0,
+): SegmentPart[] {
+  if (!(maxBytes >= 0 && maxError >= 0 && maxMse >= 0))
+    throw new InvalidArgument(`maxBytes ${maxBytes}, maxError ${maxError}, maxMse ${maxMse}: expected 0 or more`);
+  const area = index.region(level, region);
   const base = index.levels.length - 1;
-  const rects = index.levels.map((_, j) => (j >= level ? index.tiles(j, level, region) : NOWHERE));
+  const rects = index.levels.map((_, j) => (j >= level ? index.tiles(j, level, area) : NOWHERE));
   const costs = rects.map((rect, j) => layerBytes(index, j, rect));
-  const have = index.levels.map((at, j) => (j === base ? at.layers : 0));
-  let left = maxBytes - sum(costs[base]!);
+  const have = index.levels.map(({ layers }, j) => (j === base ? layers : 0));
+  const chosen: SegmentPart[] = [];
+  const take = (j: number, n: number) => {
+    const segments: number[] = [];
+    inRect(index, j, n, rects[j]!, segments);
+    for (const segment of segments) chosen.push([segment, index.length(segment)]);
+  };
+  let left = maxBytes - costs[base]!.reduce((sum, bytes) => sum + bytes, 0);
   if (left < 0) return [];
-  const chosen: number[] = [];
-  for (let layer = 0; layer < have[base]!; layer++) inRect(index, base, layer, rects[base]!, chosen);
-  for (;;) {
-    for (let j = level; j < base; j++)
-      while (have[j]! < index.levels[j]!.layers && costs[j]![have[j]!] === 0) have[j]!++;
-    if (bound(index, level, have) <= maxError || base === level) return chosen;
-    // The first of equals: the coarsest level.
-    let best = base - 1;
-    let steepest = Number.NEGATIVE_INFINITY;
-    for (let j = base - 1; j >= level; j--) {
-      const slope = steepestSlope(index.levels[j]!.errors, costs[j]!, have[j]!);
-      if (slope > steepest) {
-        steepest = slope;
-        best = j;
-      }
+  for (let n = 0; n < have[base]!; n++) take(base, n);
+  for (const [j, n] of steps(index, level)) {
+    if (bound(index, level, have) <= maxError || (maxMse > 0 && mse(index, level, have) <= maxMse)) break;
+    if (costs[j]![n]! > left) {
+      chosen.push(...filled(index, j, n, rects[j]!, level, area, Math.floor(left)));
+      break;
     }
-    if (have[best] === index.levels[best]!.layers) return chosen;
-    const cost = costs[best]![have[best]!]!;
-    if (cost > left) return [...chosen, ...fromCentre(index, best, have[best]!, level, region, left)];
-    inRect(index, best, have[best]!, rects[best]!, chosen);
-    have[best]!++;
-    left -= cost;
+    take(j, n);
+    have[j] = n + 1;
+    left -= costs[j]![n]!;
   }
+  return chosen;
 }
 
 /**
@@ -146,88 +183,73 @@ export function mergeRanges(ranges: Iterable<ByteRange>, gap: number): ByteRange
 
 const NOWHERE: TileRect = { y0: 0, x0: 0, y1: 0, x1: 0 };
 
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, n) => total + n, 0);
-}
-
-function checkRegion(index: ShardIndex, level: number, [y, x, height, width]: Region): void {
-  const at = index.levels[level];
-  if (!at) throw new InvalidArgument(`level ${level}: the shard has levels 0 to ${index.levels.length - 1}`);
-  if (y < 0 || x < 0 || height < 1 || width < 1 || y + height > at.height || x + width > at.width)
-    throw new InvalidArgument(
-      `region (y, x, height, width) = (${y}, ${x}, ${height}, ${width}): ` +
-        `level ${level} has ${at.height} x ${at.width} samples`,
-    );
+/** (level, layer) of every step of a picture of `level`, in their order. */
+function steps(index: ShardIndex, level: number): [level: number, layer: number][] {
+  const base = index.levels.length - 1;
+  const refined = index.levels.slice(level, base);
+  const most = refined.reduce((layers, at) => Math.max(layers, at.layers), 0);
+  const order: [number, number][] = [];
+  for (let n = 0; n < most; n++)
+    for (let j = base - 1; j >= level; j--) if (n < index.levels[j]!.layers) order.push([j, n]);
+  return order;
 }
 
 /** Bytes of every layer of a level over a rectangle of tiles. */
 function layerBytes(index: ShardIndex, level: number, rect: TileRect): number[] {
-  const costs: number[] = [];
-  for (let layer = 0; layer < index.levels[level]!.layers; layer++) {
-    let bytes = 0;
-    for (let y = rect.y0; y < rect.y1; y++) {
-      const first = index.segment(level, layer, y, rect.x0, 0);
-      bytes += index.offsets[first + (rect.x1 - rect.x0) * index.components]! - index.offsets[first]!;
-    }
-    costs.push(bytes);
+  const { layers, tilesX } = index.levels[level]!;
+  const costs = new Array<number>(layers).fill(0);
+  for (let n = 0; n < layers; n++) {
+    const { first, step } = index.layerRun(level, n);
+    for (let y = rect.y0; y < rect.y1; y++)
+      for (let x = rect.x0; x < rect.x1; x++) costs[n]! += index.length(first + (y * tilesX + x) * step);
   }
   return costs;
 }
 
 /** Append the non-empty segments of a layer over a rectangle of tiles, in their order. */
 function inRect(index: ShardIndex, level: number, layer: number, rect: TileRect, chosen: number[]): void {
-  for (let y = rect.y0; y < rect.y1; y++) {
-    const first = index.segment(level, layer, y, rect.x0, 0);
-    const end = first + (rect.x1 - rect.x0) * index.components;
-    for (let s = first; s < end; s++) if (index.offsets[s + 1] !== index.offsets[s]) chosen.push(s);
-  }
+  const { first, step } = index.layerRun(level, layer);
+  const { tilesX } = index.levels[level]!;
+  for (let y = rect.y0; y < rect.y1; y++)
+    for (let x = rect.x0; x < rect.x1; x++) {
+      const segment = first + (y * tilesX + x) * step;
+      if (index.length(segment) > 0) chosen.push(segment);
+    }
 }
 
 /**
- * Fall of the squared bound per byte of the best run of next layers; -1 when there is none. A run, because the first of
- * two layers may gain little alone and much together with the second.
+ * What of each segment of a layer fits into `left` bytes, the nearest tile to the middle of the region of level `asked` first.
+ *
+ * Distances are those of the tiles' middles, in halves of a sample of that level, squared; of equals the first in raster
+ * order.
  */
-function steepestSlope(errors: readonly number[], costs: readonly number[], have: number): number {
-  let best = -1;
-  let size = 0;
-  for (let n = have; n < costs.length; n++) {
-    size += costs[n]!;
-    best = Math.max(best, (errors[have]! * errors[have]! - errors[n + 1]! * errors[n + 1]!) / size);
-  }
-  return best;
-}
-
-/** One layer's segments tile by tile, nearest to the region's centre first, while they fit. */
-function fromCentre(
+function filled(
   index: ShardIndex,
   level: number,
   layer: number,
+  rect: TileRect,
   asked: number,
-  region: Region,
-  budget: number,
-): number[] {
-  const rect = index.tiles(level, asked, region);
-  const { tile } = index.levels[level]!;
-  const [y, x, height, width] = region;
+  [y, x, height, width]: Region,
+  left: number,
+): SegmentPart[] {
+  const { tile, tilesX } = index.levels[level]!;
+  const { first, step } = index.layerRun(level, layer);
   const scale = 2 ** (level - asked);
-  const tiles: { distance: number; ty: number; tx: number }[] = [];
+  const tiles: { segment: number; distance: number }[] = [];
   for (let ty = rect.y0; ty < rect.y1; ty++)
     for (let tx = rect.x0; tx < rect.x1; tx++) {
-      // In halves of a sample of the asked level, so that all is integer.
       const dy = (2 * ty + 1) * tile * scale - (2 * y + height);
       const dx = (2 * tx + 1) * tile * scale - (2 * x + width);
-      tiles.push({ distance: dy * dy + dx * dx, ty, tx });
+      tiles.push({ segment: first + (ty * tilesX + tx) * step, distance: dy * dy + dx * dx });
     }
-  tiles.sort((a, b) => a.distance - b.distance || a.ty - b.ty || a.tx - b.tx);
-  const chosen: number[] = [];
-  let left = budget;
-  for (const { ty, tx } of tiles) {
-    const segments: number[] = [];
-    inRect(index, level, layer, { y0: ty, x0: tx, y1: ty + 1, x1: tx + 1 }, segments);
-    const size = sum(segments.map((s) => index.length(s)));
-    if (size > left) break;
-    left -= size;
-    chosen.push(...segments);
+  // Sorting is stable.
+  tiles.sort((a, b) => a.distance - b.distance);
+  const parts: SegmentPart[] = [];
+  let rest = left;
+  for (const { segment } of tiles) {
+    const bytes = Math.min(index.length(segment), rest);
+    if (bytes > 0) parts.push([segment, bytes]);
+    rest -= bytes;
   }
-  return chosen;
+  return parts.sort((a, b) => a[0] - b[0]);
 }

@@ -124,8 +124,8 @@ class View:
             known = {segment for owner, segment in cached if owner == number}
             for segment in known:
                 decoder.add(segment, _bytes(shard, segment))
-            order = codecs.within_budget(shard.index, level, found[0], shard.index.size)
-            order = [segment for segment in order if segment not in known]
+            every = codecs.within_budget(shard.index, level, found[0], shard.index.size)
+            order = [segment for segment, _ in every if segment not in known]
             ends = np.cumsum([shard.index.length(segment) for segment in order], dtype=int).tolist()
             self._parts.append(_Part(number, decoder, shard, *found, order, ends))
             self._heads += 0 if known else shard.index.head_size

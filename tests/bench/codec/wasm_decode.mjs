@@ -6,26 +6,15 @@ import { readFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 
 const [bundle, wasm, path, rounds] = process.argv.slice(2)
-const { loadKernels, ShardDecoder, TileCache } = await import(pathToFileURL(bundle))
-const kernels = await loadKernels(readFileSync(wasm))
+const { loadCodec } = await import(pathToFileURL(bundle))
+const codec = await loadCodec(readFileSync(wasm))
 const data = new Uint8Array(readFileSync(path))
-
-function decode() {
-  const index = kernels.parseHead(data)
-  // A cache of its own, so that no tile is left from the round before.
-  const decoder = new ShardDecoder(kernels, index, new TileCache(kernels))
-  for (let s = 0; s < index.segments; s++)
-    if (index.length(s)) decoder.add(s, data.subarray(index.offsets[s], index.offsets[s + 1]))
-  const samples = decoder.decode()
-  decoder.close()
-  return samples
-}
 
 const seconds = []
 let samples
 for (let n = 0; n < Number(rounds); n++) {
   const start = process.cpuUsage()
-  samples = decode()
+  samples = codec.decode(data).data
   const { user, system } = process.cpuUsage(start)
   seconds.push((user + system) / 1e6)
 }

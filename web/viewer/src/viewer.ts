@@ -1,6 +1,6 @@
 /** The viewer as a page or a script uses it. */
-import { type Kernels, loadKernels } from "@firstlight/codecs";
-import { type ChannelState, type ReadPixels, ViewerCore } from "./core/core.ts";
+import { type Codec, loadCodec } from "@firstlight/codecs";
+import { type ChannelState, type ReadPixels, type Shown, ViewerCore } from "./core/core.ts";
 import { Emitter } from "./core/events.ts";
 import { asError, ViewerError } from "./data/errors.ts";
 import { Fetcher } from "./data/fetch.ts";
@@ -33,33 +33,22 @@ export interface ViewState {
 
 export interface ViewerEvents {
   /** A part of the picture is better than before. */
-  refine: { error: number; level: number };
+  refine: Shown;
   /** All that was asked for is there and drawn. */
-  settled: { error: number; level: number };
+  settled: Shown;
   error: ViewerError;
   /** View, channels or precision were set. */
   change: undefined;
 }
 
-/** Where the bundle's other files are. */
-const ASSETS = new URL(".", import.meta.url);
+let codec: Promise<Codec> | undefined;
 
-let kernelModule: Promise<WebAssembly.Module> | undefined;
-
-function loadModule(): Promise<WebAssembly.Module> {
-  kernelModule ??= fetch(new URL("kernels.wasm", ASSETS)).then(async (response) => {
-    if (!response.ok) throw new ViewerError("server", `${response.url}: the server answers ${response.status}`);
-    return WebAssembly.compile(await response.arrayBuffer());
+/** The codec of all viewers of the page. It finds kernels.wasm and worker.js beside the bundle. */
+function loadPageCodec(): Promise<Codec> {
+  codec ??= loadCodec().catch((error) => {
+    throw new ViewerError("server", asError(error).message, "", { cause: error });
   });
-  return kernelModule;
-}
-
-function createWorker(): Worker {
-  const script = new URL("worker.js", ASSETS);
-  if (script.origin === location.origin) return new Worker(script, { type: "module" });
-  // A worker's script must be of the page's origin: one that imports the other.
-  const blob = new Blob([`import ${JSON.stringify(script.href)};`], { type: "text/javascript" });
-  return new Worker(URL.createObjectURL(blob), { type: "module" });
+  return codec;
 }
 
 /** The page itself is mostly idle; more than four workers wait for the network. */
@@ -159,11 +148,11 @@ export class Viewer extends Emitter<ViewerEvents> {
       address.search = base.search;
       return address.href;
     };
-    const module = loadModule();
-    module.catch(() => {});
+    const loading = loadPageCodec();
+    loading.catch(() => {});
     const layout = await this.layout(url(METADATA_KEY));
     const thumbnail = await this.showThumbnail(layout.thumbnail);
-    const kernels: Kernels = await loadKernels(await module);
+    const codec = await loading;
     if (this.destroyed) return;
     document.title ||= layout.name;
     const canvas = document.createElement("canvas");
@@ -175,9 +164,7 @@ export class Viewer extends Emitter<ViewerEvents> {
       url,
       canvas,
       fetcher: this.fetcher,
-      kernels,
-      module: await module,
-      createWorker,
+      codec,
       workers: workerCount(),
       invalidate: () => this.host?.invalidate(),
     });

@@ -10,15 +10,15 @@
  *  - a plane (z, t) is shown from when its overview is there in all visible channels: until then the one before
  *    stays, at the start the thumbnail. So nothing goes blank, and the first picture has all its channels.
  */
-import type { Dtype, Kernels, Region, Samples } from "@firstlight/codecs";
+import type { Codec, Dtype, Region, Samples } from "@firstlight/codecs";
 import { ViewerError } from "../data/errors.ts";
 import type { Fetcher } from "../data/fetch.ts";
 import { Loader } from "../data/loader.ts";
 import { type Camera, type DrawnChannel, type DrawnTile, Renderer } from "../gl/renderer.ts";
 import type { Slot } from "../gl/textures.ts";
 import { levelForZoom } from "../plan/geometry.ts";
-import type { ImageLayout } from "../plan/layout.ts";
-import { fitRegion, maxError, type Precision, viewParts } from "../plan/plan.ts";
+import { DTYPE_LIMITS, type ImageLayout } from "../plan/layout.ts";
+import { EXACT, fitRegion, type Precision, type Tolerance, toleranceOf, viewParts } from "../plan/plan.ts";
 import { type Bounds, regionAt, visibleBounds } from "./camera.ts";
 import { Emitter } from "./events.ts";
 import { type FullView, Pictures, type Target } from "./pictures.ts";
@@ -46,11 +46,20 @@ export interface ReadPixels {
   data: Samples[];
 }
 
+/** How good something on the canvas is. */
+export interface Shown {
+  /** No sample is off by more, in data units. */
+  error: number;
+  /** Root-mean-square error to expect, in data units. */
+  rms: number;
+  level: number;
+}
+
 export interface CoreEvents {
   /** Something on the canvas is better than before. */
-  refine: { error: number; level: number };
+  refine: Shown;
   /** All that was asked for is there and drawn. */
-  settled: { error: number; level: number };
+  settled: Shown;
   /** The whole image looks different, or better. */
   overview: undefined;
   error: ViewerError;
@@ -63,9 +72,7 @@ export interface CoreOptions {
   url(key: string): string;
   canvas: HTMLCanvasElement;
   fetcher: Fetcher;
-  kernels: Kernels;
-  module: WebAssembly.Module;
-  createWorker(): Worker;
+  codec: Codec;
   workers: number;
   /** Call `draw` soon. */
   invalidate(): void;
@@ -74,6 +81,7 @@ export interface CoreOptions {
   cacheBytes?: number;
 }
 
+const NOTHING: Shown = { error: Number.POSITIVE_INFINITY, rms: Number.POSITIVE_INFINITY, level: -1 };
 const LOOK_INTERVAL_MS = 60;
 const OVERVIEW_SIDE = 256;
 const TEXTURE_BYTES = 256 << 20;
@@ -110,7 +118,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
   private complete = false;
   /** And a frame with all of it was drawn. */
   private settled = false;
-  private shown: { error: number; level: number } = { error: Number.POSITIVE_INFINITY, level: -1 };
+  private shown: Shown = NOTHING;
   private destroyed = false;
   private readonly reported = new Set<string>();
 
@@ -151,9 +159,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
       layout,
       url: options.url,
       fetcher: options.fetcher,
-      kernels: options.kernels,
-      module: options.module,
-      createWorker: options.createWorker,
+      codec: options.codec,
       workers: options.workers,
       cacheBytes: options.cacheBytes ?? 384 << 20,
       segmentBytes: options.segmentBytes ?? 256 << 20,
@@ -170,10 +176,10 @@ export class ViewerCore extends Emitter<CoreEvents> {
         layout,
         loader: this.loader,
         workers: options.workers,
-        onShown: (picture) => {
+        onShown: ({ error, mse, level }) => {
           this.options.invalidate();
-          this.emit("refine", picture);
-          if (picture.level >= this.overviewLevel) this.emit("overview", undefined);
+          this.emit("refine", this.shownAt(error, mse, level));
+          if (level >= this.overviewLevel) this.emit("overview", undefined);
         },
         onChange: () => this.queueTick(),
         onError: (error) => this.report(error),
@@ -244,6 +250,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
       decoding: this.loader.decoding,
       exact: this.shown.error === 0,
       error: this.shown.error,
+      rms: this.shown.rms,
       level: this.view?.level ?? -1,
       settled: this.settled,
     };
@@ -262,7 +269,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
    */
   async autoWindow(channel: number): Promise<[number, number] | null> {
     if (!this.view) return null;
-    const { data } = await this.read({ ...this.view, channels: [channel], maxError: [0] });
+    const { data } = await this.read({ ...this.view, channels: [channel], tolerance: EXACT });
     const sorted = data[0]?.slice().sort();
     if (!sorted || sorted.length === 0) return null;
     const at = (fraction: number) => sorted[Math.round(fraction * (sorted.length - 1))]!;
@@ -374,16 +381,19 @@ export class ViewerCore extends Emitter<CoreEvents> {
   }
 
   private makeView(region: Region, level: number, channels: readonly number[], coarse: boolean): FullView {
+    const precision = coarse ? "visual" : this.precision;
     return {
       region,
       level,
       t: this.t,
       z: this.z,
       channels,
-      maxError: channels.map((c) =>
-        maxError(coarse ? "visual" : this.precision, this.channels[c]!.window, this.layout.rgb),
-      ),
+      tolerance: channels.map((c) => this.tolerance(c, precision)),
     };
+  }
+
+  private tolerance(channel: number, precision: Precision): Tolerance {
+    return toleranceOf(precision, this.channels[channel]!.window, this.layout.dtype, this.layout.rgb);
   }
 
   private overviewView(channels: readonly number[]): FullView {
@@ -410,16 +420,23 @@ export class ViewerCore extends Emitter<CoreEvents> {
       ...this.pictures.targets(view, false),
       ...this.pictures.targets(this.overviewView(view.channels), true),
     ];
-    const { error, busy } = this.pictures.update(targets);
+    const { error, mse, busy } = this.pictures.update(targets);
     const unknown = viewParts(this.layout, view).some(
       ({ ref }) => !this.loader.shard(ref.key) && !this.loader.isAbsent(ref.key),
     );
-    this.shown = { error: unknown ? Number.POSITIVE_INFINITY : error, level: view.level };
+    this.shown = unknown ? { ...NOTHING, level: view.level } : this.shownAt(error, mse, view.level);
     // What could not be fetched is not waited for: the session has given it up.
     this.complete = this.loader.session.idle && this.loader.pending === 0 && !busy && this.lookTimer === undefined;
     if (this.showPlane(view, targets)) this.look();
     if (this.complete && !this.settled) this.options.invalidate();
     this.emit("status", undefined);
+  }
+
+  /** Pictures are clipped to the data type: early bounds may be wider than that. */
+  private shownAt(error: number, mse: number, level: number): Shown {
+    const [least, greatest] = DTYPE_LIMITS[this.layout.dtype];
+    const most = Number.isFinite(error) ? Math.min(error, greatest - least) : error;
+    return { error: most, rms: Math.min(Math.sqrt(mse), most), level };
   }
 
   private createRenderer(): Renderer {
@@ -462,8 +479,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
     return this.visibleChannels.map((c) => {
       const state = this.channels[c]!;
       const plane = `${this.shownPlane}/${c}`;
-      const allowed = maxError(this.precision, state.window, this.layout.rgb);
-      const drawn = this.pictures.drawn(plane, bounds, level, allowed);
+      const drawn = this.pictures.drawn(plane, bounds, level, this.tolerance(c, this.precision));
       return { tiles: [...drawn, ...this.fill(bounds, c)], colour: rgb(state.color), limits: state.window };
     });
   }
@@ -471,7 +487,7 @@ export class ViewerCore extends Emitter<CoreEvents> {
   /** Zeros, behind everything, where a shard does not exist or ends early. */
   private fill(bounds: Bounds, channel: number): DrawnTile[] {
     const { layout } = this;
-    const parts = this.view ? viewParts(layout, { ...this.view, channels: [channel], maxError: 0 }) : [];
+    const parts = this.view ? viewParts(layout, { ...this.view, channels: [channel], tolerance: EXACT }) : [];
     const isFill = parts.some(({ ref }) => this.loader.isAbsent(ref.key));
     if (!isFill) return [];
     if (!this.zeroSlot) {

@@ -7,11 +7,12 @@
 import type { Region, Samples } from "@firstlight/codecs";
 import { asError, isAbort, ViewerError } from "../data/errors.ts";
 import type { LoadedShard, Loader } from "../data/loader.ts";
+import type { Quality } from "../data/progress.ts";
 import type { DrawnTile, Renderer } from "../gl/renderer.ts";
 import type { Slot } from "../gl/textures.ts";
 import { LEVELS_PER_ARRAY, scaleRegion } from "../plan/geometry.ts";
 import type { ImageLayout } from "../plan/layout.ts";
-import { fitRegion, type View, type ViewPart, viewParts } from "../plan/plan.ts";
+import { allows, type Errors, fitRegion, type Tolerance, type View, type ViewPart, viewParts } from "../plan/plan.ts";
 import type { Bounds } from "./camera.ts";
 import { TILE, type TilePlace, tilePlace, tilesUnder } from "./tiles.ts";
 
@@ -28,13 +29,14 @@ interface DisplayTile {
   /** Tiles of the overview stay on the GPU. */
   pinned: boolean;
   slot: Slot | null;
-  /** `quality().layers` and error of the texture. */
+  /** `quality().layers` and errors of the texture. */
   layers: number;
   error: number;
+  mse: number;
   job: { cancel(): void } | null;
   /** Progress stamp when `available` was computed. */
   stamp: number;
-  available: { layers: number; ready: boolean; error: number };
+  available: Quality;
   lastUsed: number;
 }
 
@@ -49,6 +51,8 @@ export interface Target {
   tileX: number;
   distance: number;
   overview: boolean;
+  /** All that the view wants of the shard is there. */
+  complete: boolean;
 }
 
 export interface PicturesOptions {
@@ -56,7 +60,7 @@ export interface PicturesOptions {
   loader: Loader;
   workers: number;
   /** A texture is better than before. */
-  onShown(picture: { error: number; level: number }): void;
+  onShown(picture: Errors & { level: number }): void;
   /** A picture has come, or will not come: plan again. */
   onChange(): void;
   onError(error: ViewerError): void;
@@ -65,6 +69,8 @@ export interface PicturesOptions {
 /** Decode jobs that a worker has at most: what waits in the page can still be put in another order. */
 const JOBS_PER_WORKER = 3;
 const MOST_TILES = 4096;
+/** Errors of what has no picture. */
+const NOTHING: Errors = { error: Number.POSITIVE_INFINITY, mse: Number.POSITIVE_INFINITY };
 
 export class Pictures {
   private readonly layout: ImageLayout;
@@ -90,6 +96,7 @@ export class Pictures {
       const fitted = fitRegion(shard.index, part.ref.level, part.ref.region);
       if (!fitted) continue;
       const [level, region] = fitted;
+      const complete = allows(part.tolerance, shard.progress.quality(level, region));
       // From the region's corner: the view's centre.
       const centreY = view.region[2] / 2 - part.ref.y;
       const centreX = view.region[3] / 2 - part.ref.x;
@@ -106,6 +113,7 @@ export class Pictures {
           tileX,
           distance: Math.hypot(dy, dx),
           overview,
+          complete,
         });
       }
     }
@@ -115,17 +123,21 @@ export class Pictures {
   /**
    * Have decoded what has improved, most wanted first; what is not wanted any more is cancelled.
    *
-   * @returns `error`: the bound for what is drawn of the targets (without the overview's), infinite where a target's own
+   * @returns the worst errors of what is drawn of the targets (without the overview's), infinite where a target's own
    * level has no picture; `busy`: there is something left to decode.
    */
-  update(targets: readonly Target[]): { error: number; busy: boolean } {
+  update(targets: readonly Target[]): Errors & { busy: boolean } {
     this.turn++;
     const wanted = new Map<DisplayTile, number>();
-    let error = 0;
+    let [error, mse] = [0, 0];
     for (const target of targets) {
       const own = this.tile(target, target.level, target.tileY, target.tileX);
       const best = this.best(target);
-      if (!target.overview) error = Math.max(error, own ? this.visibleError(own, target) : Number.POSITIVE_INFINITY);
+      if (!target.overview) {
+        const visible = own ? this.visibleErrors(own, target) : NOTHING;
+        error = Math.max(error, visible.error);
+        mse = Math.max(mse, visible.mse);
+      }
       if (!best) continue;
       best.lastUsed = this.turn;
       if (target.overview) best.pinned = true;
@@ -145,7 +157,7 @@ export class Pictures {
       if (this.loader.decoding >= limit) break;
       if (!tile.job) this.decode(tile, priority);
     }
-    return { error, busy: wanted.size > 0 };
+    return { error, mse, busy: wanted.size > 0 };
   }
 
   /** Whether there is something to draw for a target. */
@@ -159,14 +171,14 @@ export class Pictures {
   }
 
   /** What to draw of a plane ("t/z/channel") within bounds, front to back, where `level` fits the screen. */
-  drawn(plane: string, bounds: Bounds, level: number, allowed: number): DrawnTile[] {
+  drawn(plane: string, bounds: Bounds, level: number, tolerance: Tolerance): DrawnTile[] {
     const tiles: DisplayTile[] = [];
     for (const tile of this.tiles.values()) {
       const { x0, y0, x1, y1 } = tile.place;
       if (!tile.slot || tile.plane !== plane) continue;
       if (x1 > bounds.x0 && x0 < bounds.x1 && y1 > bounds.y0 && y0 < bounds.y1) tiles.push(tile);
     }
-    tiles.sort((a, b) => order(a, level, allowed) - order(b, level, allowed) || a.error - b.error);
+    tiles.sort((a, b) => order(a, level, tolerance) - order(b, level, tolerance) || a.mse - b.mse);
     return tiles.map((tile) => {
       const [, , height, width] = tile.place.region;
       return { slot: tile.slot!, ...tile.place, height, width };
@@ -189,7 +201,7 @@ export class Pictures {
     for (const tile of this.tiles.values()) {
       tile.slot = null;
       tile.layers = -1;
-      tile.error = Number.POSITIVE_INFINITY;
+      Object.assign(tile, NOTHING);
     }
   }
 
@@ -208,14 +220,14 @@ export class Pictures {
         tile.available = progress.quality(level, tile.place.region);
         tile.stamp = progress.stamp;
       }
-      if (tile.available.ready || tile.slot || this.isCovered(target, level)) return tile;
+      if (tile.available.ready || tile.slot || target.complete || this.isCovered(target, level)) return tile;
       // The coarsest level is one tile: with it there is a picture.
       if (level === target.shard.index.levels.length - 1 && progress.layers(level, 0, 0) > 0) return tile;
     }
     return null;
   }
 
-  /** Whether the part of a tile that lies over the target and in view has something of every level. */
+  /** Whether something has come of all that the part of a tile needs which lies over the target and in view. */
   private isCovered(target: Target, level: number): boolean {
     const region = this.inView(target, level);
     return !region || target.shard.progress.quality(level, region).ready;
@@ -233,15 +245,16 @@ export class Pictures {
     return y1 > y0 && x1 > x0 ? [y0, x0, y1 - y0, x1 - x0] : null;
   }
 
-  /** Bound on the error of what a texture shows of the target; infinite without one. */
-  private visibleError(tile: DisplayTile, target: Target): number {
-    if (!tile.slot) return Number.POSITIVE_INFINITY;
+  /** Errors of what a texture shows of the target; infinite without one. */
+  private visibleErrors(tile: DisplayTile, target: Target): Errors {
+    if (!tile.slot) return NOTHING;
     // A tile at the view's edge has parts that nobody asked for: only what is in view counts.
     if (tile.layers >= tile.available.layers) {
       const region = this.inView(target, tile.level);
-      tile.error = region ? tile.shard.progress.quality(tile.level, region).error : 0;
+      const { error, mse } = region ? tile.shard.progress.quality(tile.level, region) : { error: 0, mse: 0 };
+      Object.assign(tile, { error, mse });
     }
-    return tile.error;
+    return tile;
   }
 
   private tile(target: Target, level: number, tileY: number, tileX: number): DisplayTile | null {
@@ -282,10 +295,10 @@ export class Pictures {
         pinned: false,
         slot: null,
         layers: -1,
-        error: Number.POSITIVE_INFINITY,
+        ...NOTHING,
         job: null,
         stamp: -1,
-        available: { layers: 0, ready: false, error: Number.POSITIVE_INFINITY },
+        available: { layers: 0, ready: false, ...NOTHING },
         lastUsed: this.turn,
       };
       this.tiles.set(key, tile);
@@ -308,7 +321,8 @@ export class Pictures {
           const now = shard.progress.quality(level, place.region);
           quality.layers = Math.min(quality.layers, now.layers);
           quality.error = Math.max(quality.error, now.error);
-          tile.error = Number.POSITIVE_INFINITY;
+          quality.mse = Math.max(quality.mse, now.mse);
+          Object.assign(tile, NOTHING);
         }
         this.show(tile, samples, quality);
       })
@@ -322,14 +336,15 @@ export class Pictures {
       });
   }
 
-  private show(tile: DisplayTile, samples: Samples, quality: { layers: number; error: number }): void {
+  private show(tile: DisplayTile, samples: Samples, quality: Quality): void {
     tile.slot ??= this.allocate();
     if (tile.slot) {
       const [, , height, width] = tile.place.region;
       this.renderer.textures.upload(tile.slot, samples, width, height);
       tile.layers = quality.layers;
       tile.error = Math.min(tile.error, quality.error);
-      this.options.onShown({ error: quality.error, level: tile.imageLevel });
+      tile.mse = Math.min(tile.mse, quality.mse);
+      this.options.onShown({ error: quality.error, mse: quality.mse, level: tile.imageLevel });
     } else tile.layers = quality.layers;
     this.options.onChange();
   }
@@ -365,9 +380,9 @@ export class Pictures {
  * Place of a tile in the drawing order, front first: the level that fits the screen once it is good enough, finer
  * ones (seen before, when zoomed in), the fitting one while it is not yet good, then ever coarser ones.
  */
-function order(tile: DisplayTile, level: number, allowed: number): number {
+function order(tile: DisplayTile, level: number, tolerance: Tolerance): number {
   const above = tile.imageLevel - level;
-  if (above === 0) return tile.error <= allowed ? 0 : 1000;
+  if (above === 0) return allows(tolerance, tile) ? 0 : 1000;
   return above < 0 ? -above : 1000 + above;
 }
 

@@ -26,11 +26,11 @@ export interface FetcherOptions {
   retries?: number;
   /** Wait before the first retry; doubles each time, plus up to as much again at random. */
   backoffMs?: number;
+  /** Bytes between two reports of a range on its way. */
+  partBytes?: number;
   fetch?: typeof fetch;
 }
 
-/** Bytes between two reports of a range on its way. */
-const PART_BYTES = 32 << 10;
 /** Largest answer taken in place of a range, from a server that ignores Range. */
 const WHOLE_OBJECT_LIMIT = 64 << 20;
 
@@ -42,11 +42,13 @@ export class Fetcher {
 
   private readonly retries: number;
   private readonly backoffMs: number;
+  private readonly partBytes: number;
   private readonly fetch: typeof fetch;
 
   constructor(options: FetcherOptions = {}) {
     this.retries = options.retries ?? 4;
     this.backoffMs = options.backoffMs ?? 250;
+    this.partBytes = options.partBytes ?? 32 << 10;
     this.fetch = options.fetch ?? ((input, init) => fetch(input, init));
   }
 
@@ -146,7 +148,7 @@ export class Fetcher {
       }
       data.set(value, filled);
       filled += value.length;
-      if (filled - reported >= PART_BYTES && filled < length) {
+      if (filled - reported >= this.partBytes && filled < length) {
         reported = filled;
         onPart(data.subarray(0, filled));
       }

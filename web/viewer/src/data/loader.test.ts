@@ -1,20 +1,24 @@
 /** The loader against a scripted network and a worker that only takes notes; heads are parsed by the real kernels. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Kernels } from "@firstlight/codecs";
-import { testKernels, VECTORS } from "../../../../codecs/js/test/kernels.ts";
+import type { Codec, ShardIndex } from "@firstlight/codecs";
+import { testCodec, VECTORS } from "../../../../codecs/js/test/support.ts";
 import { ImageLayout } from "../plan/layout.ts";
 import type { View } from "../plan/plan.ts";
 import type { ViewerError } from "./errors.ts";
 import { Fetcher } from "./fetch.ts";
 import { Loader } from "./loader.ts";
-import type { ToWorker } from "./messages.ts";
 
-const SHARD = readFileSync(join(VECTORS, "v1", "rgb.fls"));
+const SHARD = readFileSync(join(VECTORS, "v2", "rgb.fls"));
 
-let kernels: Kernels;
+/** What the loader's pool says to a worker. */
+type Said =
+  | { type: "open" | "close"; shard: number }
+  | { type: "feed"; offset: number; data: Uint8Array; segments: readonly number[] };
+
+let codec: Codec;
 beforeAll(async () => {
-  kernels = await testKernels();
+  codec = await testCodec();
 });
 
 /** The image that consists of the one shard rgb.fls. */
@@ -36,7 +40,7 @@ const layout = new ImageLayout({
   source: null,
   storedBytes: null,
 });
-const whole: View = { region: [0, 0, 157, 211], level: 0, channels: [0], maxError: 0 };
+const whole: View = { region: [0, 0, 157, 211], level: 0, channels: [0] };
 
 /** A host with one object, whose version and answers may change. */
 class Host {
@@ -46,6 +50,8 @@ class Host {
   aborted = 0;
   /** While set, answers wait. */
   hold: Promise<void> | null = null;
+  /** Answers come a hundred bytes at a time. */
+  dribble = false;
 
   fetch = async (_: unknown, init: RequestInit = {}): Promise<Response> => {
     const range = (init.headers as Record<string, string>).Range!;
@@ -57,28 +63,36 @@ class Host {
     const [from, to] = range.slice(6).split("-").map(Number) as [number, number];
     const part = this.data.slice(from, to + 1);
     const headers = { ETag: this.etag, "Content-Range": `bytes ${from}-${from + part.length - 1}/${this.data.length}` };
-    return new Response(part, { status: 206, headers });
+    if (!this.dribble) return new Response(part, { status: 206, headers });
+    let sent = 0;
+    const body = new ReadableStream({
+      pull(controller) {
+        controller.enqueue(part.slice(sent, sent + 100));
+        sent += 100;
+        if (sent >= part.length) controller.close();
+      },
+    });
+    return new Response(body, { status: 206, headers });
   };
 }
 
 function setUp() {
   const host = new Host();
-  const said: ToWorker[] = [];
+  const said: Said[] = [];
   const errors: ViewerError[] = [];
   const restarted: string[] = [];
   let worker: Worker | undefined;
   const loader = new Loader({
     layout,
     url: (key) => `http://host/${key}`,
-    fetcher: new Fetcher({ retries: 0, fetch: host.fetch as typeof fetch }),
-    kernels,
-    module: {} as WebAssembly.Module,
+    fetcher: new Fetcher({ retries: 0, partBytes: 100, fetch: host.fetch as typeof fetch }),
+    codec,
     segmentBytes: 1 << 20,
     concurrency: 6,
     workers: 1,
     cacheBytes: 0,
     createWorker: () => {
-      worker = { postMessage: (message: ToWorker) => said.push(message), terminate: () => {} } as unknown as Worker;
+      worker = { postMessage: (message: Said) => said.push(message), terminate: () => {} } as unknown as Worker;
       return worker;
     },
     onChange: () => {},
@@ -92,6 +106,11 @@ function setUp() {
 
 const KEY = "0/c/0/0/0";
 
+function tileOf(index: ShardIndex, segment: number): string {
+  const { level, tileY, tileX } = index.locate(segment);
+  return `${level} ${tileY} ${tileX}`;
+}
+
 describe("loader", () => {
   it("fetches what the view needs and hands every segment over once, with the right bytes", async () => {
     const { host, said, errors, loader, idle } = setUp();
@@ -103,8 +122,8 @@ describe("loader", () => {
     const { index, progress } = loader.shard(KEY)!;
     const seen = new Set<number>();
     for (const message of said) {
-      if (message.type !== "add") continue;
-      const data = new Uint8Array(message.data);
+      if (message.type !== "feed") continue;
+      const { data } = message;
       for (const segment of message.segments) {
         expect(seen.has(segment)).toBe(false);
         seen.add(segment);
@@ -116,6 +135,26 @@ describe("loader", () => {
     }
     expect(progress.quality(0, [0, 0, 157, 211])).toMatchObject({ ready: true, error: 0 });
     expect(loader.segments).toBe(seen.size);
+    expect(loader.session.exact).toBe(true);
+  });
+
+  it("uses an answer on its way tile by tile", async () => {
+    const { host, said, loader, idle } = setUp();
+    loader.look({ ...whole, level: 2, region: [0, 0, 40, 53] }, []);
+    await idle();
+    const before = host.asked.length;
+    host.dribble = true;
+    loader.look(whole, []);
+    await idle();
+    const { index } = loader.shard(KEY)!;
+    for (const range of host.asked.slice(before)) {
+      const [from, to] = range.slice(6).split("-").map(Number) as [number, number];
+      const messages = said.flatMap((m) => (m.type === "feed" && m.offset >= from && m.offset <= to ? [m] : []));
+      // A tile is in one message only.
+      const tiles = messages.map(({ segments }) => new Set(segments.map((s) => tileOf(index, s))));
+      expect(new Set(tiles.flatMap((set) => [...set])).size).toBe(tiles.reduce((sum, set) => sum + set.size, 0));
+      if (to - from > 20_000) expect(messages.length).toBeGreaterThan(1);
+    }
     expect(loader.session.exact).toBe(true);
   });
 
@@ -160,14 +199,16 @@ describe("loader", () => {
   });
 
   it("fetches a damaged segment again, a few times", async () => {
-    const { host, errors, loader, hear, idle } = setUp();
+    const { host, said, errors, loader, hear, idle } = setUp();
     loader.look(whole, []);
     await idle();
-    const { index, progress, decoder } = loader.shard(KEY)!;
+    const { index, progress } = loader.shard(KEY)!;
+    const { shard } = said.find(({ type }) => type === "open") as { shard: number };
     const segment = Array.from({ length: index.segments }, (_, s) => s).findLast((s) => index.length(s) > 0)!;
     const before = host.asked.length;
     for (let time = 1; time <= 4; time++) {
-      hear({ type: "failed", shard: decoder, kind: "CorruptData", message: `segment ${segment} is damaged`, segment });
+      const error = { name: "CorruptData", message: `segment ${segment} is damaged`, segment };
+      hear({ type: "damaged", shard, error });
       await idle();
     }
     expect(errors[0]).toMatchObject({ kind: "corrupt" });

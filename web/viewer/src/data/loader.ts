@@ -4,14 +4,22 @@
  * Owns requests in flight and the shards' decoders. What is fetched and in which order is the session's; what is
  * decoded and drawn is the core's.
  */
-import type { Kernels, Region, Samples, ShardIndex } from "@firstlight/codecs";
+import {
+  type Codec,
+  type CorruptData,
+  DecoderPool,
+  type PictureOptions,
+  type PoolOptions,
+  type RemoteDecoder,
+  type Samples,
+  type ShardIndex,
+} from "@firstlight/codecs";
 import type { ImageLayout } from "../plan/layout.ts";
 import type { Request, View } from "../plan/plan.ts";
 import { type Event, Session } from "../plan/session.ts";
 import { asError, isAbort, ViewerError } from "./errors.ts";
 import type { Fetcher } from "./fetch.ts";
 import { Flow } from "./flow.ts";
-import { DecodePool, type PoolOptions } from "./pool.ts";
 import { ShardProgress } from "./progress.ts";
 
 /** A shard that has a head. */
@@ -19,17 +27,15 @@ export interface LoadedShard {
   readonly key: string;
   readonly index: ShardIndex;
   readonly progress: ShardProgress;
-  /** Its number in the decode pool. */
-  readonly decoder: number;
+  readonly decoder: RemoteDecoder;
 }
 
-export interface LoaderOptions extends Omit<PoolOptions, "onError" | "kernels"> {
+export interface LoaderOptions extends Pick<PoolOptions, "workers" | "cacheBytes" | "createWorker"> {
   layout: ImageLayout;
   /** URL of an object of the image, from its key. */
   url(key: string): string;
   fetcher: Fetcher;
-  kernels: Kernels;
-  module: WebAssembly.Module;
+  codec: Codec;
   /** Bytes of segments out of view to keep. */
   segmentBytes: number;
   /** Requests at a time: browsers open six connections to a host. */
@@ -47,10 +53,9 @@ export class Loader {
   segments = 0;
 
   private readonly shards = new Map<string, LoadedShard>();
-  private readonly keys = new Map<number, string>();
   private readonly flights = new Map<Request, AbortController>();
   private readonly flow = new Flow<Request>();
-  private readonly pool: DecodePool;
+  private readonly pool: DecoderPool;
   private readonly options: LoaderOptions;
   private closed = false;
 
@@ -58,14 +63,15 @@ export class Loader {
     this.options = options;
     this.session = new Session(options.layout, {
       cacheBytes: options.segmentBytes,
-      parse: (data) => parseHead(options.kernels, data),
+      parse: (data) => parseHead(options.codec, data),
     });
-    this.pool = new DecodePool({
-      workers: options.workers,
-      createWorker: options.createWorker,
-      cacheBytes: options.cacheBytes,
-      kernels: options.module,
-      onError: (error, shard, segment) => this.onDamage(error, shard, segment),
+    const { workers, cacheBytes, createWorker, onError } = options;
+    this.pool = new DecoderPool({
+      workers,
+      cacheBytes,
+      createWorker,
+      wasm: options.codec.module,
+      onError: (error) => onError(new ViewerError("unsupported", error.message)),
     });
   }
 
@@ -93,11 +99,14 @@ export class Loader {
     return this.session.isAbsent(key);
   }
 
+  /** A picture from what has arrived. `cancel` makes it reject, and not be made unless it is begun. */
   decode(
-    shard: LoadedShard,
-    request: { level: number; region: Region; components: number; priority: number },
+    { decoder }: LoadedShard,
+    options: PictureOptions & { priority: number },
   ): { picture: Promise<Samples>; cancel(): void } {
-    return this.pool.decode(shard.decoder, request);
+    const controller = new AbortController();
+    const picture = decoder.decode({ ...options, signal: controller.signal }).then(({ data }) => data);
+    return { picture, cancel: () => controller.abort() };
   }
 
   /** Try again what was given up. */
@@ -110,7 +119,7 @@ export class Loader {
     this.closed = true;
     for (const controller of this.flights.values()) controller.abort();
     this.flights.clear();
-    this.pool.destroy();
+    this.pool.close();
   }
 
   private pump(): void {
@@ -165,10 +174,10 @@ export class Loader {
       case "received": {
         let shard = this.shards.get(event.key);
         if (!shard) {
-          const decoder = this.pool.open(event.key, event.index);
-          shard = { key: event.key, index: event.index, progress: new ShardProgress(event.index), decoder };
-          this.shards.set(event.key, shard);
-          this.keys.set(decoder, event.key);
+          const { key, index } = event;
+          const decoder = this.pool.open(index, { name: key, onDamage: (error) => this.onDamage(key, error) });
+          shard = { key, index, progress: new ShardProgress(index), decoder };
+          this.shards.set(key, shard);
         }
         const { progress } = shard;
         const missing = event.segments.filter(([segment]) => !progress.has(segment));
@@ -189,7 +198,7 @@ export class Loader {
         const shard = this.shards.get(event.key);
         if (!shard) break;
         if (event.segments) {
-          this.pool.drop(shard.decoder, event.segments);
+          shard.decoder.drop(event.segments);
           shard.progress.remove(event.segments);
         } else this.close(shard);
         break;
@@ -207,14 +216,20 @@ export class Loader {
     }
   }
 
-  /** Use the segments at the beginning of an answer that is still on its way. */
+  /**
+   * Use the segments at the beginning of an answer that is still on its way: as far as tiles have all that the answer
+   * brings of them, so that they are decoded once for it.
+   */
   private take(request: Request, arrived: Uint8Array, etag: string): void {
     const shard = this.shards.get(request.key);
     const pinned = this.session.etag(request.key);
     if (!shard || !this.flights.has(request) || (pinned !== undefined && etag !== pinned)) return;
     const { offsets } = shard.index;
     const end = request.offset + arrived.length;
-    const whole = request.segments.filter((s) => offsets[s + 1]! <= end && !shard.progress.has(s));
+    const there = request.segments.filter((s) => offsets[s + 1]! <= end);
+    const next = request.segments[there.length];
+    while (next !== undefined && there.length > 0 && ofOneTile(shard.index, there.at(-1)!, next)) there.pop();
+    const whole = there.filter((s) => !shard.progress.has(s));
     if (whole.length === 0) return;
     const from = offsets[whole[0]!]!;
     const to = offsets[whole[whole.length - 1]! + 1]!;
@@ -225,33 +240,37 @@ export class Loader {
 
   /** Give segments to the shard's decoder. `data` starts at `offset` of the shard, and is gone afterwards. */
   private hand(shard: LoadedShard, offset: number, data: ArrayBuffer, segments: readonly number[]): void {
-    this.pool.add(shard.decoder, offset, data, segments);
+    shard.decoder.feed(offset, new Uint8Array(data), segments);
     this.segments += segments.length;
     shard.progress.add(segments);
   }
 
   private close(shard: LoadedShard): void {
-    this.pool.close(shard.decoder);
-    this.keys.delete(shard.decoder);
+    shard.decoder.close();
     this.shards.delete(shard.key);
   }
 
-  private onDamage(error: ViewerError, decoder: number, segment: number | undefined): void {
-    const key = this.keys.get(decoder);
-    const shard = key === undefined ? undefined : this.shards.get(key);
+  /** Fetch a damaged segment again: its decoder has forgotten it. */
+  private onDamage(key: string, { message, segment }: CorruptData): void {
+    const shard = this.shards.get(key);
     if (shard && segment !== undefined) {
       shard.progress.remove([segment]);
-      this.session.reject(shard.key, [segment]);
+      this.session.reject(key, [segment]);
       this.pump();
     }
-    this.options.onError(error);
+    this.options.onError(new ViewerError("corrupt", message));
   }
 }
 
-function parseHead(kernels: Kernels, data: Uint8Array): ShardIndex | number {
+function parseHead(codec: Codec, data: Uint8Array): ShardIndex | number {
   const size = data.length < 12 ? 12 : new DataView(data.buffer, data.byteOffset).getUint32(8, true);
   // A size that no head has: let the kernel say what is wrong.
-  return size <= data.length || size > 16 << 20 ? kernels.parseHead(data) : size;
+  return size <= data.length || size > 16 << 20 ? codec.parse(data) : size;
+}
+
+function ofOneTile(index: ShardIndex, segment: number, other: number): boolean {
+  const [a, b] = [index.locate(segment), index.locate(other)];
+  return a.level === b.level && a.tileY === b.tileY && a.tileX === b.tileX;
 }
 
 function unknown(error: unknown): ViewerError {

@@ -3,9 +3,12 @@ import { readFileSync } from "node:fs";
 import {
   bound,
   CorruptData,
+  chooseForMse,
   chooseLayers,
+  type Dtype,
   type Level,
   mergeRanges,
+  mse,
   type Region,
   ShardIndex,
   segmentsFor,
@@ -27,11 +30,12 @@ import { ImageLayout, LayoutError, type ShardRef } from "./layout.ts";
 import {
   completeLayers,
   fitRegion,
-  maxError,
   type Precision,
   planShard,
   planView,
   type Request,
+  type Tolerance,
+  toleranceOf,
   type View,
 } from "./plan.ts";
 import { type Event, Session } from "./session.ts";
@@ -42,8 +46,9 @@ interface IndexCase {
   width: number;
   components: number;
   margin: number;
+  groups: number[];
   head_size: number;
-  levels: { tile: number; layers: number; errors: number[] }[];
+  levels: { tile: number; layers: number; errors: number[]; mse: number[] }[];
   lengths: { seed: number; spread: number[] };
 }
 interface ViewCase {
@@ -52,8 +57,9 @@ interface ViewCase {
   t: number;
   z: number;
   channels: number[];
-  max_error: number | number[];
+  tolerance: ToleranceCase | ToleranceCase[];
 }
+type ToleranceCase = { max_error: number } | { mse: number };
 // biome-ignore lint/suspicious/noExplicitAny: the cases' arguments are of every kind.
 type Json = any;
 interface Cases {
@@ -83,15 +89,15 @@ function makeIndex(description: IndexCase): ShardIndex {
   const offsets = [description.head_size];
   let firstTile = 0;
   for (let j = base; j >= 0; j--) {
-    const { tile, layers, errors } = description.levels[j]!;
+    const { tile, layers, errors, mse } = description.levels[j]!;
     const [height, width] = levelSize([description.height, description.width], j);
     const tilesX = Math.ceil(width / tile);
     const tilesY = Math.ceil(height / tile);
     const firstSegment = offsets.length - 1;
-    levels[j] = { width, height, tile, tilesX, tilesY, layers, firstTile, firstSegment, errors };
+    levels[j] = { width, height, tile, tilesX, tilesY, layers, firstTile, firstSegment, errors, mse };
     firstTile += tilesX * tilesY;
     const { seed, spread } = description.lengths;
-    for (let n = tilesX * tilesY * layers * description.components; n > 0; n--)
+    for (let n = tilesX * tilesY * layers; n > 0; n--)
       offsets.push(offsets.at(-1)! + segmentLength(seed, spread[j]!, offsets.length - 1, j === base));
   }
   return new ShardIndex({
@@ -105,6 +111,7 @@ function makeIndex(description: IndexCase): ShardIndex {
     transform: "5/3",
     levels,
     margin: description.margin,
+    groups: description.groups,
     headSize: description.head_size,
     offsets: Uint32Array.from(offsets),
     raw: new Uint8Array(0),
@@ -119,7 +126,12 @@ function brief(segments: readonly number[]): number[] {
 
 const requestJson = ({ key, offset, length, segments }: Request): Json => [key, offset, length, brief(segments)];
 const refJson = ({ key, array, level, region, y, x }: ShardRef): Json => [key, array, level, region, y, x];
-const parseView = ({ max_error, ...rest }: ViewCase): View => ({ ...rest, maxError: max_error });
+const parseTolerance = (value: ToleranceCase): Tolerance => ("mse" in value ? value : { maxError: value.max_error });
+const toleranceJson = (value: Tolerance): Json => ("mse" in value ? value : { max_error: value.maxError });
+const parseView = ({ tolerance, ...rest }: ViewCase): View => ({
+  ...rest,
+  tolerance: Array.isArray(tolerance) ? tolerance.map(parseTolerance) : parseTolerance(tolerance),
+});
 
 const CALLS: Record<string, (...args: Json[]) => Json> = {
   shards_under: (region: Region, level: number, size: Size, chunk: Size) =>
@@ -134,7 +146,8 @@ const CALLS: Record<string, (...args: Json[]) => Json> = {
   level_for_zoom: levelForZoom,
   shards: (name: string, level: number, region: Region, t: number, z: number, c: number) =>
     layouts[name]!.shards(level, region, { t, z, c }).map(refJson),
-  max_error: (precision: Precision, window: [number, number], rgb?: boolean) => maxError(precision, window, rgb),
+  tolerance: (precision: Precision, window: [number, number], dtype: Dtype, rgb?: boolean) =>
+    toleranceJson(toleranceOf(precision, window, dtype, rgb)),
   merge_ranges: mergeRanges,
   tiles: (index: number, of: number, level: number, region: Region) => {
     const { y0, x0, y1, x1 } = indexes[index]!.tiles(of, level, region);
@@ -142,16 +155,20 @@ const CALLS: Record<string, (...args: Json[]) => Json> = {
   },
   choose_layers: (index: number, level: number, region: Region, error: number) =>
     chooseLayers(indexes[index]!, level, region, error),
+  choose_for_mse: (index: number, level: number, mse: number) => chooseForMse(indexes[index]!, level, mse),
   segments_for: (index: number, level: number, region: Region, layers: number[]) =>
     brief(segmentsFor(indexes[index]!, level, region, layers)),
   bound: (index: number, level: number, layers: number[]) => bound(indexes[index]!, level, layers),
-  within_budget: (index: number, level: number, region: Region, budget: number, error: number) =>
-    brief(withinBudget(indexes[index]!, level, region, budget, error)),
+  mse: (index: number, level: number, layers: number[]) => mse(indexes[index]!, level, layers),
+  within_budget: (index: number, level: number, region: Region, budget: number, error: number, mse: number) => {
+    const parts = withinBudget(indexes[index]!, level, region, budget, error, mse);
+    return [brief(parts.map(([segment]) => segment)), brief(parts.map(([, bytes]) => bytes))];
+  },
   complete_layers: (index: number, level: number, region: Region, have: number[]) =>
     completeLayers(indexes[index]!, level, region, new Set(have)),
   fit_region: (index: number, level: number, region: Region) => fitRegion(indexes[index]!, level, region) ?? null,
-  plan_shard: (index: number, level: number, region: Region, error: number, have: number[]) =>
-    planShard("s", indexes[index]!, level, region, error, new Set(have)).map(requestJson),
+  plan_shard: (index: number, level: number, region: Region, tolerance: ToleranceCase, have: number[]) =>
+    planShard("s", indexes[index]!, level, region, parseTolerance(tolerance), new Set(have)).map(requestJson),
   plan_view: (name: string, view: ViewCase, heads: Record<string, number | null>, have: Record<string, number[]>) =>
     planView(
       layouts[name]!,
@@ -275,7 +292,7 @@ describe("session", () => {
           return null;
         case "state":
           return {
-            bound: session.bound(),
+            errors: [session.errors().error, session.errors().mse],
             exact: session.exact,
             complete: session.complete,
             idle: session.idle,
@@ -283,7 +300,7 @@ describe("session", () => {
             received: session.bytesReceived,
             made: session.requestsMade,
             in_flight: session.inFlight.length,
-            parts: session.parts.map((part) => [part.channel, part.maxError, ...refJson(part.ref)]),
+            parts: session.parts.map((part) => [part.channel, toleranceJson(part.tolerance), ...refJson(part.ref)]),
           };
       }
     }

@@ -1,12 +1,15 @@
 /**
  * Which byte ranges to fetch, and in which order, for what someone looks at. Twin of tiler/plan.py, held to it by
- * tests/data/plan_cases.json; everything here is integer arithmetic.
+ * tests/data/plan_cases.json; everything here but the tolerances is integer arithmetic.
  *
  * Order, over all shards of the view at once: heads that are not known yet; step 0: every wanted layer of the levels that
- * are at least two coarser than the view's; then layer by layer the next layer of the level above and of the view's own
- * level. Inside a step coarser levels come first, then what is nearest to the centre of the view.
+ * are at least two coarser than the view's; then group by group of layers what is wanted of it in the level above and in
+ * the view's own level. Inside a step coarser levels come first, then what is nearest to the centre of the view.
+ *
+ * A group's layers of one tile lie together, and so do the tiles of a row: where a group is wanted whole, a row of tiles
+ * is one run of bytes. Where only its first layers are, each tile leaves a gap, which is fetched along if it is small.
  */
-import { chooseLayers, type ShardIndex, segmentsFor } from "@firstlight/codecs";
+import { chooseForMse, chooseLayers, type Dtype, type ShardIndex, segmentsFor } from "@firstlight/codecs";
 import { clipRegion, type Region, scaleRegion } from "./geometry.ts";
 import type { ImageLayout, ShardRef } from "./layout.ts";
 
@@ -20,10 +23,40 @@ const HEAD_STEP = -1;
 
 export type Precision = "exact" | "visual" | "fast";
 
-/** Error bound allowed, in contrast windows. A bound is a worst case: actual errors are several times smaller. */
-export const PRECISIONS: Record<Precision, number> = { exact: 0, visual: 0.3, fast: 0.75 };
-/** How much more is allowed in colour: the bounds of three components add up, while their errors hardly ever do. */
-const COLOUR_SLACK = 2.2;
+/** Grey values of a display between the contrast limits. */
+const DISPLAY_STEPS = 255;
+/**
+ * Root-mean-square error of a policy in display steps: of pictures, and of measurements (grey samples of 16 bits).
+ *
+ * Pictures are made for the eye: 2.5 steps are 40 dB, a JPEG of quality 85 to 90. Of measurements the screen should show
+ * all that it can: with 0.3 steps, normally distributed, 99.9 % of the pixels are within one step of the exact picture. 7
+ * steps, 31 dB, are good enough to find one's way.
+ */
+const PRECISIONS: Record<Precision, readonly [picture: number, measurement: number]> = {
+  exact: [0, 0],
+  visual: [2.5, 0.3],
+  fast: [7, 7],
+};
+
+/** How far off samples may be: one of two statements. */
+export type Tolerance =
+  /** No sample is off by more, in data units: a guarantee. 0: exact. */
+  | { readonly maxError: number }
+  /** Mean of the squared error of all samples, in squared data units: an expectation. */
+  | { readonly mse: number };
+
+export const EXACT: Tolerance = { maxError: 0 };
+
+/** What is known of a picture's error, in data units: a bound for every sample, and the mean square to expect. */
+export interface Errors {
+  readonly error: number;
+  readonly mse: number;
+}
+
+/** Whether a picture of these errors will do. */
+export function allows(tolerance: Tolerance, { error, mse }: Errors): boolean {
+  return "mse" in tolerance ? mse <= tolerance.mse : error <= tolerance.maxError;
+}
 
 /**
  * [step, minus the coarsest level, squared distance to the view's centre, place of the shard in the view, offset]:
@@ -63,15 +96,14 @@ export interface View {
   readonly z?: number;
   /** Indices in c; [0] for colour images and those without c. */
   readonly channels: readonly number[];
-  /** Absolute error allowed, in data units: for all channels, or one number for each of `channels`. Default 0. */
-  readonly maxError?: number | readonly number[];
+  /** For all channels, or one for each of `channels`. Default: exact. */
+  readonly tolerance?: Tolerance | readonly Tolerance[];
 }
 
 /** One shard of a view. */
 export interface ViewPart {
   readonly channel: number;
-  /** In data units. */
-  readonly maxError: number;
+  readonly tolerance: Tolerance;
   readonly ref: ShardRef;
   /** Its place among the parts of the view. */
   readonly order: number;
@@ -94,29 +126,36 @@ export interface Segments {
 
 const NONE: Segments = new Set<number>();
 
-/** The error allowed by a policy, in data units, for data seen through the contrast limits `window`. */
-export function maxError(precision: Precision, window: readonly [number, number], rgb = false): number {
-  return Math.floor(PRECISIONS[precision] * (rgb ? COLOUR_SLACK : 1) * Math.max(window[1] - window[0], 0));
+/** The error allowed by a policy for data seen through the contrast limits `window`. */
+export function toleranceOf(
+  precision: Precision,
+  window: readonly [number, number],
+  dtype: Dtype,
+  rgb = false,
+): Tolerance {
+  const steps = PRECISIONS[precision][dtype.endsWith("16") && !rgb ? 1 : 0];
+  const rms = (steps * Math.max(window[1] - window[0], 0)) / DISPLAY_STEPS;
+  return steps > 0 ? { mse: rms * rms } : EXACT;
 }
 
 /**
  * The shards under a view, channel by channel, row-major.
  *
- * @throws LayoutError when the view names a level, channel or plane that does not exist; RangeError when `maxError` has
- * not one number for each channel.
+ * @throws LayoutError when the view names a level, channel or plane that does not exist; RangeError when there is not one
+ * tolerance for each channel.
  */
 export function viewParts(layout: ImageLayout, view: View): ViewPart[] {
   const { channels } = view;
-  const allowed = view.maxError ?? 0;
-  const errors = typeof allowed === "number" ? channels.map(() => allowed) : allowed;
-  if (errors.length !== channels.length)
-    throw new RangeError(`view: maxError: expected ${channels.length} numbers, found ${errors.length}`);
+  const allowed = [view.tolerance ?? EXACT].flat();
+  const tolerances = Array.isArray(view.tolerance) ? allowed : channels.map(() => allowed[0]!);
+  if (tolerances.length !== channels.length)
+    throw new RangeError(`view: expected ${channels.length} tolerances, found ${tolerances.length}`);
   const parts: ViewPart[] = [];
   for (const [i, channel] of channels.entries())
     for (const ref of layout.shards(view.level, view.region, { t: view.t, z: view.z, c: channel }))
       parts.push({
         channel,
-        maxError: errors[i]!,
+        tolerance: tolerances[i]!,
         ref,
         order: parts.length,
         centre: [2 * (ref.region[0] - ref.y) + view.region[2], 2 * (ref.region[1] - ref.x) + view.region[3]],
@@ -161,11 +200,10 @@ export function planPart(part: ViewPart, index: ShardIndex, have: Segments): Sha
   const fitted = fitRegion(index, part.ref.level, part.ref.region);
   if (!fitted) return { wanted: [], requests: [] };
   const [level, region] = fitted;
-  const layers = chooseLayers(index, level, region, part.maxError);
+  const layers = choose(index, level, region, part.tolerance);
   const scale = 2 ** (part.ref.level - level);
   const centre = [part.centre[0] * scale, part.centre[1] * scale] as const;
-  const wanted = segmentsFor(index, level, region, layers);
-  const requests = joinSteps(index, findRuns(index, level, layers, wanted, have, centre), have).map(
+  const requests = joinSteps(index, findRuns(index, level, region, layers, have, centre), have).map(
     (run): RankedRequest => ({
       rank: [run.step, -run.level, run.distance, part.order, index.offsets[run.first]!],
       request: {
@@ -176,7 +214,14 @@ export function planPart(part: ViewPart, index: ShardIndex, have: Segments): Sha
       },
     }),
   );
+  const wanted = segmentsFor(index, level, region, layers);
   return { wanted, requests: requests.sort((a, b) => compareRanks(a.rank, b.rank)) };
+}
+
+/** How many layers of every level of a shard to have for a tolerance, by the fewest bytes. */
+export function choose(index: ShardIndex, level: number, region: Region, tolerance: Tolerance): number[] {
+  if ("mse" in tolerance) return chooseForMse(index, level, tolerance.mse);
+  return chooseLayers(index, level, region, tolerance.maxError);
 }
 
 /**
@@ -189,8 +234,10 @@ export function completeLayers(index: ShardIndex, level: number, region: Region,
     const { y0, x0, y1, x1 } = index.tiles(j, level, region);
     for (let layer = 0; layer < at.layers; layer++)
       for (let y = y0; y < y1; y++)
-        for (let s = index.segment(j, layer, y, x0, 0); s < index.segment(j, layer, y, x1, 0); s++)
-          if (index.length(s) > 0 && !have.has(s)) return layer;
+        for (let x = x0; x < x1; x++) {
+          const segment = index.segment(j, layer, y, x);
+          if (index.length(segment) > 0 && !have.has(segment)) return layer;
+        }
     return at.layers;
   });
 }
@@ -201,12 +248,12 @@ export function planShard(
   index: ShardIndex,
   level: number,
   region: Region,
-  maxError = 0,
+  tolerance: Tolerance = EXACT,
   have: Segments = NONE,
 ): Request[] {
   const part: ViewPart = {
     channel: 0,
-    maxError,
+    tolerance,
     ref: { key, array: 0, level, region, y: 0, x: 0 },
     order: 0,
     centre: [2 * region[0] + region[2], 2 * region[1] + region[3]],
@@ -251,50 +298,62 @@ interface Run {
 function findRuns(
   index: ShardIndex,
   level: number,
+  region: Region,
   layers: readonly number[],
-  wanted: readonly number[],
   have: Segments,
   centre: readonly [number, number],
 ): Run[] {
   const base = index.levels.length - 1;
-  const steps = new Map<number, Run[]>(); // one run for each segment, ascending
-  let next = 0; // in `wanted`, which ascends as the loops below do
+  const steps = new Map<number, Run[]>(); // the pieces of a step, ascending
   for (let j = base; j >= level; j--) {
-    const at = index.levels[j]!;
+    const { tile } = index.levels[j]!;
+    const { y0, x0, y1, x1 } = index.tiles(j, level, region);
     const scale = 2 ** (j - level);
-    for (let layer = 0; layer < layers[j]!; layer++) {
-      const step = j === base || j >= level + 2 ? 0 : 1 + 2 * layer + (level + 1 - j);
-      const first = index.segment(j, layer, 0, 0, 0);
-      const end = first + at.tilesX * at.tilesY * index.components;
-      const found = steps.get(step) ?? [];
-      steps.set(step, found);
-      for (; next < wanted.length && wanted[next]! < end; next++) {
-        const segment = wanted[next]!;
-        if (have.has(segment)) continue;
-        const tile = Math.floor((segment - first) / index.components);
-        // Tile centres in halves of a sample of the view's level.
-        const dy = (2 * Math.floor(tile / at.tilesX) + 1) * at.tile * scale - centre[0];
-        const dx = (2 * (tile % at.tilesX) + 1) * at.tile * scale - centre[1];
-        found.push({ first: segment, end: segment + 1, step, level: j, distance: dy * dy + dx * dx });
-      }
+    for (const [group, [begin, end]] of index.layerGroups(j).entries()) {
+      const step = j === base || j >= level + 2 ? 0 : 1 + 2 * group + (level + 1 - j);
+      const count = Math.min(end, layers[j]!) - begin;
+      if (count <= 0) break;
+      const pieces = steps.get(step) ?? [];
+      steps.set(step, pieces);
+      for (let tileY = y0; tileY < y1; tileY++)
+        for (let tileX = x0; tileX < x1; tileX++) {
+          // Tile centres in halves of a sample of the view's level.
+          const dy = (2 * tileY + 1) * tile * scale - centre[0];
+          const dx = (2 * tileX + 1) * tile * scale - centre[1];
+          const first = index.segment(j, begin, tileY, tileX);
+          for (const [start, stop] of missing(index, first, first + count, have))
+            pieces.push({ first: start, end: stop, step, level: j, distance: dy * dy + dx * dx });
+        }
     }
   }
-  return [...steps.values()].flatMap((segments) => join(index, segments, have));
+  return [...steps.values()].flatMap((pieces) => joinPieces(index, pieces, have));
 }
 
-/** Join segments of one step over small gaps. */
-function join(index: ShardIndex, segments: readonly Run[], have: Segments): Run[] {
-  const size = segments.reduce((sum, { first }) => sum + index.length(first), 0);
-  // Where segments are large a request more matters little and the bytes of a gap would add up.
-  const gap = Math.min(GAP, Math.floor((GAP * GAP * segments.length) / size));
+/** The segments first .. end - 1 that are not there, as runs; empty ones may lie inside, not at the ends. */
+function missing(index: ShardIndex, first: number, end: number, have: Segments): [first: number, end: number][] {
+  const runs: [number, number][] = [];
+  for (let segment = first; segment < end; segment++) {
+    if (index.length(segment) === 0 || have.has(segment)) continue;
+    const last = runs[runs.length - 1];
+    if (last && bytes(index, last[1], segment) === 0) last[1] = segment + 1;
+    else runs.push([segment, segment + 1]);
+  }
+  return runs;
+}
+
+/** Join the pieces of one step, each of one tile, over small gaps. */
+function joinPieces(index: ShardIndex, pieces: readonly Run[], have: Segments): Run[] {
+  const size = pieces.reduce((sum, { first, end }) => sum + bytes(index, first, end), 0);
+  // Where pieces are large a request more matters little and the bytes of a gap would add up.
+  const gap = Math.min(GAP, Math.floor((GAP * GAP * pieces.length) / Math.max(size, 1)));
   const runs: Run[] = [];
-  for (const segment of segments) {
+  for (const piece of pieces) {
     const run = runs[runs.length - 1];
-    if (run && joinable(index, run.end, segment.first, gap, have) && bytes(index, run.first, segment.end) <= LARGE) {
-      run.end = segment.end;
-      run.level = Math.max(run.level, segment.level);
-      run.distance = Math.min(run.distance, segment.distance);
-    } else runs.push({ ...segment });
+    if (run && joinable(index, run.end, piece.first, gap, have) && bytes(index, run.first, piece.end) <= LARGE) {
+      run.end = piece.end;
+      run.level = Math.max(run.level, piece.level);
+      run.distance = Math.min(run.distance, piece.distance);
+    } else runs.push({ ...piece });
   }
   return runs;
 }

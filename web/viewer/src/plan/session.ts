@@ -14,12 +14,14 @@
  * the views that are looked at in advance; what is kept outside of what is looked at has at most `cacheBytes` bytes:
  * shards out of view go first, least recently looked at first, then what lies farthest from the view in the others.
  */
-import { bound, CodecError, type ShardIndex, segmentsFor } from "@firstlight/codecs";
+import { bound, CodecError, mse, type ShardIndex, segmentsFor } from "@firstlight/codecs";
 import type { Region } from "./geometry.ts";
 import { DTYPE_LIMITS, type ImageLayout } from "./layout.ts";
 import {
+  allows,
   compareRanks,
   completeLayers,
+  type Errors,
   fitRegion,
   headRequest,
   planPart,
@@ -306,32 +308,34 @@ export class Session {
     return this.shards.get(key)?.absent ?? false;
   }
 
-  /** Bound on the error of what is there of a part, in data units; the data type's range before its head. */
-  partBound(part: ViewPart): number {
+  /** What is there of a part; before its head is known it may be off by the data type's whole range. */
+  partErrors(part: ViewPart): Errors {
     const shard = this.shards.get(part.ref.key);
-    if (shard?.absent) return 0;
+    if (shard?.absent) return { error: 0, mse: 0 };
     if (!shard?.index) {
       const [least, greatest] = DTYPE_LIMITS[this.layout.dtype];
-      return greatest - least;
+      return { error: greatest - least, mse: (greatest - least) ** 2 };
     }
     const fitted = fitRegion(shard.index, part.ref.level, part.ref.region);
-    if (!fitted) return 0;
-    return bound(shard.index, fitted[0], completeLayers(shard.index, ...fitted, shard.have));
+    if (!fitted) return { error: 0, mse: 0 };
+    const layers = completeLayers(shard.index, ...fitted, shard.have);
+    return { error: bound(shard.index, fitted[0], layers), mse: mse(shard.index, fitted[0], layers) };
   }
 
-  /** Bound on the error of the view as it is now, over all its parts, in data units. */
-  bound(): number {
-    return this.parts.reduce((most, part) => Math.max(most, this.partBound(part)), 0);
+  /** As `partErrors`, of the view as it is now: the worst of its parts. */
+  errors(): Errors {
+    const each = this.parts.map((part) => this.partErrors(part));
+    return { error: Math.max(0, ...each.map(({ error }) => error)), mse: Math.max(0, ...each.map(({ mse }) => mse)) };
   }
 
   /** Every sample of the view is there to the last bit. */
   get exact(): boolean {
-    return this.bound() === 0;
+    return this.errors().error === 0;
   }
 
   /** The view has the precision that was asked for. */
   get complete(): boolean {
-    return this.parts.every((part) => this.partBound(part) <= part.maxError);
+    return this.parts.every((part) => allows(part.tolerance, this.partErrors(part)));
   }
 
   /** Nothing is in flight and nothing is left to ask for. */

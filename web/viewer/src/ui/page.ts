@@ -124,6 +124,7 @@ export function buildPage(parent: HTMLElement, viewer: Viewer, catalogue: string
       requests: stats.requests,
       level: stats.level,
       error: stats.error,
+      rms: stats.rms,
       settled: stats.settled,
       precision: core.precision,
     });

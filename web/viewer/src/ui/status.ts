@@ -7,7 +7,9 @@ export interface Status {
   storedBytes: number | null;
   requests: number;
   level: number;
+  /** Bound on the error of every sample, and what to expect of it, in data units. */
   error: number;
+  rms: number;
   settled: boolean;
   precision: Precision;
 }
@@ -44,25 +46,19 @@ export class StatusLine {
   }
 
   update(status: Status): void {
-    const { error, level } = status;
+    const { error, rms, level } = status;
     const stored = status.storedBytes ? ` of ${formatBytes(status.storedBytes)}` : "";
     const requests = `${status.requests} request${status.requests === 1 ? "" : "s"}`;
     this.fetched.textContent = `${formatBytes(status.bytes)}${stored} · ${requests}`;
     const where = level === 0 ? "full resolution" : `1:${2 ** Math.max(0, level)}`;
-    const bound = `error ≤ ${error} grey value${error === 1 ? "" : "s"}`;
-    const quality =
-      error === 0
-        ? "exact"
-        : !Number.isFinite(error)
-          ? "loading"
-          : status.settled && status.precision === "visual"
-            ? `visually lossless (worst case ±${error})`
-            : bound;
+    const known = error > 0 && Number.isFinite(error);
+    const expected = `error about ±${formatError(rms)}`;
+    const lossless = status.settled && status.precision === "visual";
+    const quality = !known ? (error === 0 ? "exact" : "loading") : lossless ? `visual, ${expected}` : expected;
     this.quality.textContent = level < 0 ? "loading" : `${where} · ${quality}`;
-    this.quality.title =
-      error > 0 && Number.isFinite(error)
-        ? `${bound}, guaranteed for every sample. That is the worst case: errors that occur are many times smaller.`
-        : "";
+    this.quality.title = known
+      ? `Samples are off by ${formatError(rms)} grey values (root mean square, estimated). None is off by more than ${error}: that is guaranteed.`
+      : "";
     this.element.dataset.state = error === 0 ? "exact" : status.settled ? "settled" : "loading";
     for (const [value, radio] of this.radios) radio.checked = value === status.precision;
   }
@@ -89,6 +85,11 @@ const LENGTHS: [string, string, number][] = [
   ["meter", "m", 1],
   ["kilometer", "km", 1e3],
 ];
+
+/** Two digits; estimates below a quarter of a grey value say no more than that. */
+function formatError(rms: number): string {
+  return rms >= 10 ? rms.toFixed(0) : Math.max(rms, 0.2).toFixed(1);
+}
 
 /** 2000 micrometer is 2 mm. */
 function formatLength(value: number, unit: string): string {

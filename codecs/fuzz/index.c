@@ -1,0 +1,101 @@
+/* Fuzz target: any bytes as a head. The fixed part's magic, version, size and checksum are made right, so that what
+ * lies behind them is reached. What the reader takes the writer must take too, and give the same index again; sums and
+ * sizes must stay within what firstlight.h promises. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../kernels/internal.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Rewriting is skipped above: a time limit. */
+enum { MOST_SEGMENTS = 1 << 18 };
+
+static void require(int ok) {
+    if (!ok) abort();
+}
+
+static void *exactly(size_t size) {
+    void *p = malloc(size ? size : 1u);
+    require(p != NULL);
+    return p;
+}
+
+static void check_tables(const fl_info *info) {
+    uint32_t segments = 0, tiles = 0, sum = 0;
+    for (uint32_t k = info->levels + 1u; k-- > 0u;) {
+        const fl_level *level = &info->level[k];
+        require(level->layers >= 1u && level->layers <= FL_MAX_LAYERS);
+        require(level->first_tile == tiles && level->first_segment == segments);
+        tiles += level->tiles_x * level->tiles_y;
+        segments += level->tiles_x * level->tiles_y * level->layers;
+        for (uint32_t n = 1; n <= level->layers; n++) {
+            require(level->error[n] <= level->error[n - 1u] && level->mse[n] <= level->mse[n - 1u]);
+            require(fl_mse_code(fl_mse_value(level->mse[n])) == level->mse[n]);
+        }
+        require(level->error[0] <= UINT32_MAX - sum);
+        sum += level->error[0];
+        /* The numbers of segments are a permutation: ends of layers and tiles are inside, in order. */
+        for (uint32_t n = 0; n < level->layers; n++) {
+            uint32_t last = level->tiles_x * level->tiles_y - 1u;
+            require(fl_segment(info, k, n, 0) >= level->first_segment && fl_segment(info, k, n, last) < segments);
+        }
+    }
+    require(info->tiles == tiles && info->segments == segments);
+}
+
+static void write_again(const fl_info *info, const uint32_t *offsets, const uint16_t *values) {
+    uint32_t *lengths = exactly(info->segments * sizeof(uint32_t));
+    for (uint32_t s = 0; s < info->segments; s++) lengths[s] = offsets[s + 1u] - offsets[s];
+    /* A number takes 31 steps to its bit length at most, of 10 bits each if none is likely, and 31 more. */
+    size_t capacity = 4096u + (size_t)info->values * 6u + (size_t)info->segments * 44u, written = 0;
+    uint8_t *out = exactly(capacity);
+    require(fl_head_write(info, values, lengths, out, capacity, &written) == FL_OK && written <= capacity);
+    uint8_t *head = exactly(written);
+    memcpy(head, out, written);
+    fl_info again;
+    require(fl_head_parse(head, written, &again) == FL_OK);
+    uint32_t *other = exactly((info->segments + 1u) * sizeof(uint32_t));
+    uint16_t *places = exactly(info->values * sizeof(uint16_t));
+    require(again.segments == info->segments && again.values == info->values && again.groups == info->groups);
+    require(memcmp(again.level, info->level, sizeof info->level) == 0);
+    /* A head of another size moves the segments: their ends may leave 32 bits. */
+    fl_status status = fl_head_offsets(head, written, &again, other);
+    require(status == FL_OK || (status == FL_CORRUPT && written > info->head_size));
+    for (uint32_t s = 0; s < info->segments && status == FL_OK; s++) require(other[s + 1u] - other[s] == lengths[s]);
+    require(fl_head_values(head, written, &again, places) == FL_OK);
+    if (info->values > 0) require(memcmp(places, values, info->values * sizeof(uint16_t)) == 0);
+    /* No other size is taken for it. */
+    require(fl_head_write(info, values, lengths, out, written - 1u, &written) == FL_NO_SPACE);
+    free(places);
+    free(other);
+    free(head);
+    free(out);
+    free(lengths);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 32u) return 0;
+    uint8_t *head = exactly(size);
+    memcpy(head, data, size);
+    memcpy(head, "FLSH\2\0\0", 8);
+    fl_write32(head + 8, (uint32_t)size);
+    fl_write32(head + size - 4u, fl_crc32c(head, size - 4u));
+    fl_info info;
+    fl_status status = fl_head_parse(head, size, &info);
+    require(status == FL_OK || status == FL_CORRUPT);
+    if (status == FL_OK) {
+        require(info.head_size == size && info.segments <= 64u * size);
+        check_tables(&info);
+        uint32_t *offsets = exactly((info.segments + 1u) * sizeof(uint32_t));
+        uint16_t *values = exactly(info.values * sizeof(uint16_t));
+        require(fl_head_values(head, size, &info, values) == FL_OK);
+        status = fl_head_offsets(head, size, &info, offsets);
+        require(status == FL_OK || status == FL_CORRUPT);
+        if (status == FL_OK && info.segments <= MOST_SEGMENTS) write_again(&info, offsets, values);
+        free(values);
+        free(offsets);
+    }
+    free(head);
+    return 0;
+}

@@ -1,0 +1,229 @@
+/* What each pass of a tile costs and is worth: the choice of tables by what the counted symbols cost with each (SPEC
+ * 3.6.4), trials of adaptive coding, and the squared error that a pass takes away. */
+#include "encode.h"
+
+/* WebAssembly decodes only. */
+#if !defined(__wasm__)
+
+/* ---- costs of symbols -------------------------------------------------------------------------------------------- */
+
+/* 256 log2(value), value >= 1. */
+static int32_t logarithm(uint32_t value) {
+    uint32_t bits = fl_bits_of(value) - 1u;
+    uint32_t part = bits >= 8u ? value >> (bits - 8u) : value << (8u - bits);
+    return (int32_t)(bits * COST_ONE + fl_cost_steps[part & 255u]);
+}
+
+static void fill_cost(int16_t *cost, uint32_t zero) {
+    cost[0] = (int16_t)(COST_MAX - logarithm(zero));
+    cost[1] = (int16_t)(COST_MAX - logarithm(PROBABILITY_ONE - zero));
+}
+
+void fl_start_costs(table_costs *costs) {
+    fl_fill(costs->sign, 0, sizeof costs->sign);
+    for (uint32_t i = 0; i < 16u; i++) {
+        for (uint32_t t = 0; t < FL_SIGNIFICANCE_TABLES; t++)
+            fill_cost(costs->significance[i][t], fl_significance_tables[t][i]);
+        for (uint32_t t = 0; t < FL_REFINEMENT_TABLES; t++)
+            fill_cost(costs->refinement[i][t], fl_refinement_tables[t][i]);
+        for (uint32_t t = 0; i < SIGN_CONTEXTS && t < FL_SIGN_TABLES; t++)
+            fill_cost(costs->sign[i][t], fl_sign_tables[t][i]);
+    }
+    for (uint32_t v = 0; v < 256u; v++) fill_cost(costs->logistic[v], fl_logistic[v]);
+}
+
+/* ---- choice of tables -------------------------------------------------------------------------------------------- */
+
+/* How often each symbol of a set occurs. */
+typedef struct {
+    int16_t count[16][2];
+} set_counts;
+
+/* About what a table of its own would save against one of the fixed ones, in bits: half the chi-squared statistic is
+ * that in nats. */
+static float likely_gain(const set_counts *c, const uint16_t *zero, uint32_t entries) {
+    float sum = 0;
+    for (uint32_t i = 0; i < entries; i++) {
+        float p = (float)zero[i] / (float)PROBABILITY_ONE, n = (float)(c->count[i][0] + c->count[i][1]),
+              expected = n * p;
+        float off = (float)c->count[i][0] - expected, variance = expected * (1 - p) + 1e-6f;
+        sum += off * off / variance;
+    }
+    return sum * 0.72f;
+}
+
+/* A table of its own: P(0) of each context from its counts, one byte each. Returns the cost. */
+static uint32_t explicit_table(const fl_encoder *e, const set_counts *c, uint32_t entries, table_choice *own) {
+    int32_t cost = 0;
+    own->index = EXPLICIT;
+    for (uint32_t i = 0; i < entries; i++) {
+        int32_t zeros = c->count[i][0], ones = c->count[i][1];
+        /* 128 + 15 ln((zeros + 0.4) / (ones + 0.4)); 15 ln 2 / 256 = 2662 / 2^16 */
+        int32_t ratio = logarithm(5u * (uint32_t)zeros + 2u) - logarithm(5u * (uint32_t)ones + 2u);
+        int32_t place = 128 + ((ratio * 2662 + (1 << 15)) >> 16);
+        own->bytes[i] = (uint8_t)(place < 0 ? 0 : place > 255 ? 255 : place);
+        const int16_t *each = e->costs.logistic[own->bytes[i]];
+        cost += zeros * each[0] + ones * each[1];
+    }
+    return (uint32_t)cost;
+}
+
+/* The cheapest table of a set, its coding included. */
+static uint32_t choose_table(const fl_encoder *e, const fl_encode_ops *ops, uint32_t set, const set_counts *c,
+                             const table_choice *last, table_choice *best) {
+    static const uint8_t BITS[SETS] = {5, 4, 4}, ENTRIES[SETS] = {16, 16, SIGN_CONTEXTS};
+    const int16_t (*costs)[2] = set == SET_SIGNIFICANCE ? e->costs.significance[0]
+                                : set == SET_REFINEMENT ? e->costs.refinement[0]
+                                                        : e->costs.sign[0];
+    const uint32_t tables = 1u << BITS[set], explicit_bits = 8u * ENTRIES[set] + 3u;
+    int32_t sums[FL_SIGNIFICANCE_TABLES];
+    uint32_t least = UINT32_MAX;
+    ops->cost_tables(costs, tables, c->count, sums);
+    for (uint32_t i = 0; i < tables; i++) {
+        uint32_t cost = (uint32_t)sums[i] + (i == last->index ? COST_ONE : (BITS[set] + 1u) * COST_ONE);
+        if (cost < least) {
+            least = cost;
+            best->index = (uint8_t)i;
+        }
+    }
+    const uint16_t *zero = set == SET_SIGNIFICANCE ? fl_significance_tables[best->index]
+                           : set == SET_REFINEMENT ? fl_refinement_tables[best->index]
+                                                   : fl_sign_tables[best->index];
+    if (least < explicit_bits * COST_ONE || likely_gain(c, zero, ENTRIES[set]) < (float)explicit_bits / 2) return least;
+    table_choice own;
+    uint32_t cost = explicit_table(e, c, ENTRIES[set], &own) + explicit_bits * COST_ONE;
+    if (cost >= least) return least;
+    *best = own;
+    return cost;
+}
+
+/* Raw from 0.98 bit a symbol on: that is much faster. */
+static uint8_t worth_raw(uint32_t cost, uint32_t symbols) {
+    return (uint64_t)cost * 100 >= (uint64_t)symbols * COST_ONE * 98;
+}
+
+/* Choose how a pass is coded if it is static; `last`: the tables that were used last. */
+static void choose(const fl_encoder *e, const fl_encode_ops *ops, const symbol_counts *counts, table_choice *last,
+                   coded_pass *pass) {
+    set_counts sets[SETS];
+    uint32_t cost[SETS] = {0};
+    for (uint32_t set = 0; set < SETS; set++) {
+        set_counts *c = &sets[set];
+        const uint16_t *from = set == SET_SIGN ? counts->signs : counts->bits;
+        const uint32_t first = set == SET_REFINEMENT ? 16u : 0u;
+        fl_fill(c, 0, sizeof *c);
+        for (uint32_t i = 0; i < 16u; i++)
+            for (uint32_t bit = 0; bit < 2u; bit++) {
+                const int32_t n = from[first + i + bit * SYMBOL_ONE];
+                const uint32_t to = set == SET_SIGN ? fl_sign_context[i] : i;
+                c->count[to][bit] = (int16_t)(c->count[to][bit] + n);
+            }
+    }
+    for (uint32_t set = 0; set < SETS; set++)
+        if (set != SET_REFINEMENT || pass->has_refinement)
+            cost[set] = choose_table(e, ops, set, &sets[set], &last[set], &pass->tables[set]);
+    uint32_t bits = cost[SET_SIGNIFICANCE] + cost[SET_REFINEMENT], signs = cost[SET_SIGN];
+    pass->choice.coded = 1;
+    pass->choice.raw_bits = worth_raw(bits, pass->bit_count);
+    pass->choice.raw_signs = worth_raw(signs, pass->sign_count);
+    for (uint32_t set = 0; set < SETS; set++)
+        if (set == SET_SIGN ? !pass->choice.raw_signs
+                            : !pass->choice.raw_bits && (set != SET_REFINEMENT || pass->has_refinement))
+            last[set] = pass->tables[set];
+    pass->static_cost = 2 * COST_ONE + (pass->choice.raw_bits ? pass->bit_count * COST_ONE : bits) +
+                        (pass->choice.raw_signs ? pass->sign_count * COST_ONE : signs);
+}
+
+/* ---- adaptive coding --------------------------------------------------------------------------------------------- */
+
+void fl_write_symbols(fl_coder *c, const fl_encoder *e, const band *own, const coded_pass *pass, fl_model *models) {
+    const uint8_t *at = e->symbols + pass->symbols, *signs = e->signs + pass->signs;
+    for (uint32_t y = 0; y < own->height; y++) {
+        const uint64_t *columns = pass->columns[y / BLOCK_ROWS];
+        for (uint32_t w = 0; w < WORDS; w++) {
+            if (columns[w] == 0) continue;
+            for (uint64_t left = columns[w]; left; left &= left - 1u) {
+                uint32_t symbol = at[__builtin_ctzll(left)];
+                fl_code(c, &models[fl_context_of(symbol)], symbol >= SYMBOL_ONE, 1);
+            }
+            at += WORD;
+        }
+        for (uint32_t i = 0; i < pass->row_signs[y]; i++, signs++)
+            fl_code(c, &models[fl_sign_context_of(*signs)], *signs >= SYMBOL_ONE, 1);
+    }
+}
+
+/* Bits that a coder wrote, with fractions; only differences are of use. */
+static uint32_t written(const fl_coder *c, const uint8_t *start) {
+    return (uint32_t)fl_encoder_position(c, start) * 8u * COST_ONE - (uint32_t)logarithm(c->range);
+}
+
+/* What block flags cost, and the symbols of the first passes with adaptive models. */
+static void try_adaptive(fl_encoder *e, uint32_t component, uint32_t most_symbols) {
+    coded_component *own = &e->component[component];
+    fl_component *k = &e->tile.component[component];
+    const component_models fresh = k->models;
+    fl_coder coder;
+    uint32_t symbols = 0, trying = 1;
+    fl_encoder_start(&coder, e->sequence, e->sequence + sizeof e->sequence);
+    own->tried = 0;
+    for (uint32_t s = 0; s < own->passes; s++) {
+        coded_pass *pass = &own->pass[s];
+        const band *band = &k->bands[pass_band(s)];
+        uint32_t before = written(&coder, e->sequence), after;
+        fl_write_flags(&coder, k, pass_band(s), pass_plane(k, s), own->reach[pass_band(s)] + FIRST_BLOCK);
+        after = written(&coder, e->sequence);
+        pass->flags_cost = after - before;
+        symbols += pass->bit_count + pass->sign_count;
+        trying &= symbols <= most_symbols;
+        if (!trying) continue;
+        if (pass->bit_count > 0) fl_write_symbols(&coder, e, band, pass, k->models.symbol[pass_band(s)]);
+        pass->adaptive_cost = written(&coder, e->sequence) - after;
+        trying &= !coder.full;
+        own->tried += trying;
+    }
+    k->models = fresh;
+    fl_fill(k->active, 0, sizeof k->active);
+    for (uint32_t b = 0; b < BANDS; b++) k->bands[b].begun = 0;
+}
+
+/* ---- worth ------------------------------------------------------------------------------------------------------- */
+
+/* By how much a pass of plane p lowers the squared error, in units of 4^p, for each coefficient that becomes
+ * significant and for each that was before: averages over the bands of real images. The points of reconstruction of
+ * SPEC 3.7 have their fractions cut off, which makes the lowest planes special; the last entry is for all others. */
+static const double NEW_GAIN[] = {1.0, 1.37, 1.68, 1.85}, OLD_GAIN[] = {0.43, 0.22, 0.24, 0.25};
+
+static double gain_of(const coded_pass *pass, uint32_t plane) {
+    const uint32_t i = fl_min(plane, 3);
+    double fresh = NEW_GAIN[i] * pass->sign_count, old = OLD_GAIN[i] * pass->refined;
+    double unit = (double)((uint64_t)1 << 2u * plane), sum = fresh + old;
+    return unit * sum;
+}
+
+/* ---- a component ------------------------------------------------------------------------------------------------- */
+
+void fl_take_component(fl_encoder *e, const fl_encode_ops *ops, uint32_t component, uint32_t most_adaptive) {
+    coded_component *own = &e->component[component];
+    fl_component *k = &e->tile.component[component];
+    table_choice last[SETS] = {{NO_TABLE, {0}}, {NO_TABLE, {0}}, {NO_TABLE, {0}}};
+    uint8_t begun[BANDS] = {0};
+    own->passes = BANDS * k->planes;
+    fl_copy(k->active, own->reach, sizeof k->active);
+    for (uint32_t s = 0; s < own->passes; s++) {
+        coded_pass *pass = &own->pass[s];
+        symbol_counts counts;
+        ops->take_pass(e, k, pass_band(s), pass_plane(k, s), pass, &counts);
+        pass->choice.coded = 0;
+        pass->static_cost = pass->adaptive_cost = 0;
+        pass->has_refinement = begun[pass_band(s)];
+        pass->gain = gain_of(pass, pass_plane(k, s));
+        if (pass->bit_count > 0) {
+            choose(e, ops, &counts, last, pass);
+            begun[pass_band(s)] = 1;
+        }
+    }
+    fl_fill(k->active, 0, sizeof k->active);
+    try_adaptive(e, component, most_adaptive);
+}
+#endif

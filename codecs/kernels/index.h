@@ -1,0 +1,25 @@
+/* The range-coded part of a head (index.c) as head.c sees it. */
+#ifndef FL_INDEX_H
+#define FL_INDEX_H
+
+#include "internal.h"
+
+/* Codes of the tables of errors are below this (SPEC 2.4). */
+#define FL_INDEX_CODES 400u
+/* So that 13 levels of errors still sum up in 31 bits. */
+#define FL_MAX_ERROR (1u << 27)
+
+/* Segments that a byte of the index may announce: an index of `size` bytes earns 64 x size segments (SPEC 2.6). */
+#define FL_SEGMENTS_A_BYTE 64u
+
+/* Read the tables of errors into info->level[]. */
+fl_status fl_index_tables(const uint8_t *data, size_t size, fl_info *info);
+
+/* Read lengths[info->segments]. */
+fl_status fl_index_lengths(const uint8_t *data, size_t size, const fl_info *info, uint32_t *lengths);
+
+/* Write the index. *written: its bytes, or more than `capacity` when it did not fit. FL_INVALID for errors that grow
+ * from layer to layer, and for lengths of 2^31 or more. */
+fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *written);
+
+#endif

@@ -1,0 +1,79 @@
+/* Which passes each layer of a tile holds: post-compression rate-distortion optimisation (Taubman 2000), with slopes
+ * that are the same for all tiles. */
+#include "encode.h"
+
+#if !defined(__wasm__)
+
+/* A segment takes about three bytes besides its payload. A layer that would hold less than this waits for the next. */
+enum { LEAST_LAYER = 32 * 8 * COST_ONE };
+
+/* One component's passes[0 .. layers]: pieces of the convex hull of (cost, gain), steepest first, each to the first
+ * layer whose slope it reaches. */
+static void share_component(const coded_component *k, const double *weight, const fl_layering *layering,
+                            uint32_t layers, uint32_t component, shared_passes passes) {
+    uint32_t done = 0, n = 0;
+    while (done < k->passes) {
+        double gain = 0, steepest = -1;
+        uint64_t cost = 0;
+        uint32_t end = done;
+        for (uint32_t s = done; s < k->passes; s++) {
+            double more = weight[pass_band(s)] * k->pass[s].gain;
+            gain += more;
+            cost += fl_cost_of(k, s);
+            double slope = gain / (double)(cost + 1u);
+            if (slope >= steepest) {
+                steepest = slope;
+                end = s + 1u;
+            }
+        }
+        steepest *= (double)COST_ONE;
+        while (n + 1u < layers && steepest < layering->slope[component][n]) passes[++n][component] = (uint8_t)done;
+        done = end;
+    }
+    while (n < layers) passes[++n][component] = (uint8_t)done;
+}
+
+static uint64_t cost_between(const fl_encoder *e, const uint8_t *from, const uint8_t *to) {
+    uint64_t cost = 0;
+    for (uint32_t c = 0; c < e->tile.components; c++)
+        for (uint32_t s = from[c]; s < to[c]; s++) cost += fl_cost_of(&e->component[c], s);
+    return cost;
+}
+
+void fl_share_out(const fl_encoder *e, const fl_layering *layering, uint32_t level, uint32_t layers,
+                  shared_passes passes) {
+    fl_fill(passes, 0, sizeof(shared_passes));
+    for (uint32_t c = 0; c < e->tile.components; c++)
+        share_component(&e->component[c], layering->weight[c][level], layering, layers, c, passes);
+    for (uint32_t n = 1; n < layers; n++)
+        if (cost_between(e, passes[n - 1u], passes[n]) < LEAST_LAYER)
+            fl_copy(passes[n], passes[n - 1u], sizeof passes[n]);
+    /* Little is left for the last layer: the one before takes it. */
+    uint32_t n = layers;
+    while (n > 1u && cost_between(e, passes[n - 1u], passes[layers]) == 0) n--;
+    if (n > 1u && cost_between(e, passes[n - 1u], passes[layers]) < LEAST_LAYER) {
+        uint32_t m = n - 1u;
+        while (m > 1u && cost_between(e, passes[m - 1u], passes[m]) == 0) m--;
+        for (uint32_t i = m; cost_between(e, passes[m - 1u], passes[m]) > 0 && i < layers; i++)
+            fl_copy(passes[i], passes[layers], sizeof passes[i]);
+    }
+}
+
+void fl_report(const fl_encoder *e, const fl_layering *layering, uint32_t level, uint32_t layers,
+               const shared_passes passes, fl_tile_report *report) {
+    fl_fill(report, 0, sizeof *report);
+    for (uint32_t n = layers; n-- > 0u;) {
+        report->squared_error[n] = report->squared_error[n + 1u];
+        for (uint32_t c = 0; c < e->tile.components; c++)
+            for (uint32_t s = passes[n][c]; s < passes[n + 1u][c]; s++) {
+                double more = layering->weight[c][level][pass_band(s)] * e->component[c].pass[s].gain;
+                report->squared_error[n] += more;
+            }
+        for (uint32_t c = 0; c < e->tile.components; c++)
+            for (uint32_t b = 0; b < BANDS; b++) {
+                uint32_t planes = (passes[n][c] + BANDS - 1u - b) / BANDS; /* of the band that are coded */
+                report->cut[n][c][b] = (uint8_t)(planes ? e->component[c].passes / BANDS - planes : FL_MAX_PLANES);
+            }
+    }
+}
+#endif

@@ -1,0 +1,187 @@
+"""What a head says: the order of segments, groups, tables of errors, and heads that the kernels write and read back."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firstlight.codecs import InsufficientData, InvalidArgument, UnsupportedFormat, _native
+from firstlight.codecs.errors import CodecError, CorruptData
+from firstlight.codecs.index import FORMAT_VERSION, Index, head_size
+
+# (width, height, layers, first layers of the groups after the first): one tile a level, several, a single level.
+SHAPES = [
+    (1, 1, 1, ()),
+    (16, 9, 24, (3,)),
+    (17, 1, 1, ()),
+    (300, 280, 5, (2,)),
+    (530, 257, 6, (1, 4, 9)),
+    (1100, 90, 24, (3, 8, 20)),
+]
+CODES = st.integers(0, 399)
+
+
+def planned(width: int, height: int, layers: int, groups: tuple[int, ...], components: int = 1) -> bytes:
+    return _native.plan_head(width, height, components, 8, False, 0, 0, 0, layers, groups)
+
+
+def shard_head(info: bytes, lengths: np.ndarray) -> Index:
+    return Index.parse(_native.write_head(info, None, lengths.astype(np.uint32)))
+
+
+def segments_of(info: bytes) -> int:
+    return int(np.frombuffer(info, np.uint32)[12])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_segments_follow_one_another_by_level_group_tile_and_layer(
+    shape: tuple[int, int, int, tuple[int, ...]],
+) -> None:
+    info = planned(*shape)
+    index = shard_head(info, np.zeros(segments_of(info)))
+    assert index.groups == (0, *shape[3])
+    number = 0
+    for level in range(len(index.levels) - 1, -1, -1):
+        at = index.levels[level]
+        assert at.first_segment == number
+        assert at.layers == (1 if level == len(index.levels) - 1 else shape[2])
+        groups = index.layer_groups(level)
+        assert [layer for first, end in groups for layer in range(first, end)] == list(range(at.layers))
+        for first, end in groups:
+            for tile_y, tile_x, layer in itertools.product(range(at.tiles_y), range(at.tiles_x), range(first, end)):
+                assert index.segment(level, layer, tile_y, tile_x) == number
+                assert index.locate(number) == (level, layer, tile_y, tile_x)
+                run = index.layer_run(level, layer)
+                assert run.first + (tile_y * at.tiles_x + tile_x) * run.step == number
+                number += 1
+    assert index.segments == number
+    for wrong in (-1, number):
+        with pytest.raises(InvalidArgument, match=f"segment {wrong}: the shard has {number}"):
+            index.locate(wrong)
+
+
+def test_levels_end_at_sixteen_samples() -> None:
+    for side, levels in ((1, 1), (16, 1), (17, 2), (32, 2), (33, 3), (1024, 7), (1025, 8), (4096, 9), (65536, 13)):
+        info = planned(side, 1, 2, ())
+        index = shard_head(info, np.zeros(segments_of(info)))
+        assert len(index.levels) == levels
+        base = index.levels[-1]
+        assert (base.tile, base.layers, base.tiles) == (16, 1, 1)
+        tiles = [256] * 6 if side <= 1024 else [256, 128, *[64] * 10]
+        assert [at.tile for at in index.levels[:-1]] == tiles[: levels - 1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(SHAPES), st.data())
+def test_heads_come_back(shape: tuple[int, int, int, tuple[int, ...]], data: st.DataObject) -> None:
+    info = np.frombuffer(planned(*shape), np.uint32).copy()
+    levels, segments = int(info[9]) + 1, int(info[12])
+    tables = []
+    for level in range(levels):
+        words = info[22 + 58 * level :][:58]
+        count = int(words[5]) + 1
+        errors = sorted(data.draw(st.lists(st.integers(0, 1 << 27), min_size=count, max_size=count)), reverse=True)
+        codes = sorted(data.draw(st.lists(CODES, min_size=count, max_size=count)), reverse=True)
+        words[8 : 8 + count] = errors
+        words[33 : 33 + count] = codes
+        tables.append((errors, codes))
+    bits = data.draw(st.integers(1, 20))
+    lengths = np.array(data.draw(st.lists(st.integers(0, 1 << bits), min_size=segments, max_size=segments)))
+    index = shard_head(info.tobytes(), lengths)
+    assert np.diff(index.offsets).tolist() == lengths.tolist()
+    assert index.offsets[0] == index.head_size
+    assert index.size == index.head_size + lengths.sum()
+    for at, (errors, codes) in zip(index.levels, tables, strict=True):
+        # Errors are rounded up to 3 bits below the leading one, mean squared errors are those of their codes.
+        assert all(error <= read <= error + error // 8 for read, error in zip(at.errors, errors, strict=True))
+        assert list(at.mse) == [(code if code < 8 else (8 + code % 8) * 2 ** (code // 8 - 1)) / 16 for code in codes]
+
+
+def test_mean_squared_errors_are_rounded_to_the_nearest_code() -> None:
+    info = planned(16, 16, 1, ())
+    for value, read in (
+        (0, 0),
+        (0.03, 0),
+        (0.04, 1 / 16),
+        (0.9, 14 / 16),
+        (1, 1),
+        (1.13, 1.125),
+        (1.2, 1.25),
+        (1e6, 983040),
+    ):
+        mse = np.zeros((1, 25))
+        mse[0, 0] = value
+        assert shard_head(_native.set_mse(info, mse), np.zeros(1)).levels[0].mse == (read, 0)
+
+
+@pytest.mark.parametrize("at", [8, 33])
+def test_errors_that_grow_are_refused(at: int) -> None:
+    info = np.frombuffer(planned(16, 16, 1, ()), np.uint32).copy()
+    info[22 + at + 1] = 1
+    with pytest.raises(InvalidArgument):
+        _native.write_head(info.tobytes(), None, np.zeros(1, np.uint32))
+
+
+def test_a_shard_is_smaller_than_four_gigabytes() -> None:
+    info = planned(40, 40, 3, ())
+    lengths = np.zeros(segments_of(info), np.uint32)
+    lengths[:2] = (1 << 31) - 1
+    head = _native.write_head(info, None, lengths)
+    with pytest.raises(CorruptData):
+        Index.parse(head)
+    lengths[0] = 1 << 31
+    with pytest.raises(InvalidArgument):
+        _native.write_head(info, None, lengths)
+
+
+def test_a_head_earns_its_segments() -> None:
+    info = planned(4000, 3000, 24, ())
+    segments = segments_of(info)
+    head = _native.write_head(info, None, np.zeros(segments, np.uint32))
+    assert len(head) >= segments / 64
+    assert not np.diff(Index.parse(head).offsets).any()
+    short = bytearray(head[:-5] + head[-4:])
+    short[8:12] = len(short).to_bytes(4, "little")
+    short[-4:] = _native.crc32c(short[:-4]).to_bytes(4, "little")
+    with pytest.raises(CorruptData):
+        Index.parse(bytes(short))
+
+
+def test_every_prefix_of_a_head_says_so() -> None:
+    info = planned(300, 280, 5, (2,))
+    head = _native.write_head(info, None, np.arange(segments_of(info), dtype=np.uint32))
+    for size in range(len(head)):
+        with pytest.raises(InsufficientData):
+            Index.parse(head[:size])
+        assert head_size(head[:size]) == (len(head) if size >= 12 else 0)
+
+
+def test_other_versions_are_unsupported() -> None:
+    info = planned(8, 8, 1, ())
+    head = bytearray(_native.write_head(info, None, np.zeros(1, np.uint32)))
+    assert head[4] == FORMAT_VERSION == 2
+    for version in (0, 1, 3, 255):
+        head[4] = version
+        with pytest.raises(UnsupportedFormat):
+            Index.parse(bytes(head))
+
+
+def test_every_flipped_bit_of_a_head_is_seen() -> None:
+    info = planned(40, 40, 3, (1,))
+    head = _native.write_head(info, None, np.arange(segments_of(info), dtype=np.uint32))
+    for bit in range(8 * len(head)):
+        damaged = bytearray(head)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CodecError):
+            Index.parse(bytes(damaged))
+
+
+def test_checksums_are_those_of_the_standard() -> None:
+    assert _native.crc32c(b"123456789") == 0xE3069283
+    assert _native.crc32c(b"") == 0
+    # RFC 3720, B.4
+    assert _native.crc32c(bytes(32)) == 0x8A9136AA
+    assert _native.crc32c(b"\xff" * 32) == 0x62A8AB43
+    assert _native.crc32c(bytes(range(32))) == 0x46DD794E
