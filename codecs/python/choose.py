@@ -11,15 +11,15 @@ from . import _native
 # The estimate looks at squares of BLOCK samples: one for each SHARE that the image has, MOST at most. (About 5 % of the
 # encoding time. BLOCK: two levels, each a whole number of cells.)
 BLOCK = 72
-SHARE = 20
-MOST = 32
+SHARE = 40
+MOST = 16
 
 # The two finest levels hold 15/16 of the coefficients. Their magnitudes are averaged over CELL x CELL: about the
 # distance at which the coder's contexts adapt.
 LEVELS = 2
 CELL = 3
 
-# What estimates are multiplied with (fitted on 36 real planes). The coder gets 1 to 3 % more out of the 5/3 on photos
+# What estimates are multiplied with (fitted on 33 real planes). The coder gets 1 to 3 % more out of the 5/3 on photos
 # than the estimate sees, and the 9/7-M has wider margins and error bounds: it is to save 1 % in truth. The others must
 # pay for what they lose at low rates: no colour transform costs 1 to 3 dB at half a bit a pixel even where it is as
 # small, and S-Haar 1 to 2 dB.
