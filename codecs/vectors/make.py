@@ -55,6 +55,7 @@ def samples() -> dict[str, NDArray[Any]]:
         "odd_u8": scene(61, 47, "uint8"),
         "odd_i8": scene(67, 129, "int8"),
         "tiles_u8": scene(300, 520, "uint8"),
+        "strip": scene(30, 1500, "uint8"),  # above 1024: tiles of several sizes
         # Types and ranges of samples.
         "full_range_u16": scene(131, 97, "uint16"),
         "full_range_i16": scene(96, 65, "int16"),
