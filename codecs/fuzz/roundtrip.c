@@ -99,7 +99,7 @@ static tile_segments encode(const fl_info *info, const fl_layering *layering, ui
                             const int32_t *planes, fl_tile_report *report, void *scratch) {
     const fl_level *l = &info->level[level];
     uint32_t x = tile % l->tiles_x, y = tile / l->tiles_x, total = 0;
-    size_t capacity = 256u + 8u * info->components * fl_wavelet_tile_size(info, level, x, y);
+    size_t capacity = 4096u + 8u * info->components * fl_wavelet_tile_size(info, level, x, y);
     tile_segments segments;
     memset(&segments, 0, sizeof segments);
     uint8_t *out = exactly(capacity), *other = exactly(capacity);
