@@ -22,8 +22,9 @@ export PATH
 KERNELS := $(wildcard codecs/kernels/*.c)
 HEADERS := $(wildcard codecs/kernels/*.h)
 FUZZ := $(wildcard codecs/fuzz/*.c)
+FUZZ_HEADERS := $(wildcard codecs/fuzz/*.h)
 FUZZ_TARGETS := shard index roundtrip
-C_SOURCES := $(KERNELS) $(HEADERS) $(FUZZ) codecs/python/_native.c
+C_SOURCES := $(KERNELS) $(HEADERS) $(FUZZ) $(FUZZ_HEADERS) codecs/python/_native.c
 PY_SOURCES := setup.py tiler codecs/python codecs/fuzz web/server tests
 VIEWER_SOURCES := $(wildcard web/*.mjs web/*.json) $(shell find codecs/js web/viewer -type f -not -path '*/dist/*' 2>/dev/null)
 WARNINGS := -std=c11 -O2 -Wall -Wextra -Wconversion -Werror
@@ -177,12 +178,12 @@ $(STAMPS)/project: pyproject.toml setup.py web/server/dist/viewer.js $(STAMPS)/m
 	$(BIN)/python -m pip install -qq --no-build-isolation -e '.[test,check,bench]'
 	touch $@
 
-build/fuzz/%: codecs/fuzz/%.c codecs/fuzz/driver.c $(KERNELS) $(HEADERS)
+build/fuzz/%: codecs/fuzz/%.c codecs/fuzz/driver.c $(FUZZ_HEADERS) $(KERNELS) $(HEADERS)
 	@mkdir -p $(@D)
 	$(CC) -std=c11 -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
 		-Icodecs/kernels $(KERNELS) $< codecs/fuzz/driver.c -o $@
 
-build/libfuzzer/%: codecs/fuzz/%.c $(KERNELS) $(HEADERS)
+build/libfuzzer/%: codecs/fuzz/%.c $(FUZZ_HEADERS) $(KERNELS) $(HEADERS)
 	@mkdir -p $(@D)
 	clang -std=c11 -g -O1 -fno-omit-frame-pointer -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 		-Icodecs/kernels $(KERNELS) $< -o $@

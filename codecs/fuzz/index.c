@@ -1,25 +1,12 @@
 /* Fuzz target: any bytes as a head. The fixed part's magic, version, size and checksum are made right, so that what
  * lies behind them is reached. What the reader takes the writer must take too, and give the same index again; sums and
  * sizes must stay within what firstlight.h promises. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "common.h"
 
 /* Rewriting is skipped above: a time limit. */
 enum { MOST_SEGMENTS = 1 << 18 };
-
-static void require(int ok) {
-    if (!ok) abort();
-}
-
-static void *exactly(size_t size) {
-    void *p = malloc(size ? size : 1u);
-    require(p != NULL);
-    return p;
-}
 
 static void check_tables(const fl_info *info) {
     uint32_t segments = 0, tiles = 0, sum = 0;

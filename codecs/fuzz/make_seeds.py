@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 from PIL import Image
 
 from firstlight import codecs
+from firstlight.codecs import _native, layering
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -46,10 +48,26 @@ def shards() -> None:
     }
     for old in (HERE / "seeds").glob("*.flsh"):
         old.unlink()
-    for name, samples in seeds.items():
-        shard = codecs.encode(np.ascontiguousarray(samples), threads=1)
+    encoded = {name: codecs.encode(np.ascontiguousarray(samples), threads=1) for name, samples in seeds.items()}
+    encoded["one_layer"] = one_layer(np.ascontiguousarray(photo[60:230, 200:370, 1]))
+    for name, shard in encoded.items():
         (HERE / "seeds" / f"{name}.flsh").write_bytes(shard)
-        print(f"{name}: {samples.shape} {samples.dtype}, {len(shard)} bytes")
+        print(f"{name}: {len(shard)} bytes")
+
+
+def one_layer(samples: NDArray[np.uint8]) -> bytes:
+    """A shard of one layer: segments large enough for 64 lanes, in few bytes."""
+    height, width = samples.shape
+    info = _native.plan_head(width, height, 1, 8, False, 0, 0, 0, 1, ())
+    planes = np.empty((1, height, width), np.int32)
+    _native.forward(info, samples, width * height, width, 1, planes)
+    index = codecs.Index(info, np.zeros(1, np.uint32))
+    tiles = [(level, 0) for level in reversed(range(len(index.levels)))]
+    share = layering.layering(index, 255, [])
+    data, lengths, reports = _native.encode_tiles(info, share, planes, np.array(tiles, np.uint32))
+    info = _native.set_errors(info, planes, np.frombuffer(reports, layering.REPORT), None)
+    first = np.frombuffer(lengths, np.uint32).reshape(-1, layering.MAX_LAYERS)[:, 0]
+    return _native.write_head(info, None, np.ascontiguousarray(first)) + data
 
 
 def minimise() -> None:

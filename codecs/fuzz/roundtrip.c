@@ -1,25 +1,12 @@
 /* Fuzz target: any bytes as the samples of a small image. Transform, tiles and the inverse must give them back exactly,
  * within buffers of exactly the promised sizes; any number of layers must stay within the stated bound; a prefix of a
  * segment must give whole passes; all ways of coding that the processor has must agree. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "common.h"
 
 /* Tiles of more than 64 x 64 coefficients a band are coded by rANS. */
 enum { MOST_SIDE = 160, MOST_LAYERS = 7, OPTIONS = 8 };
-
-static void require(int ok) {
-    if (!ok) abort();
-}
-
-static void *exactly(size_t size) {
-    void *p = malloc(size ? size : 1u);
-    require(p != NULL);
-    return p;
-}
 
 /* Segments of a tile, in a buffer of their size. */
 typedef struct {
@@ -227,9 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         for (uint32_t t = 0, first = info.level[k].first_tile; t < info.level[k].tiles_x * info.level[k].tiles_y; t++)
             segments[first + t] = encode(&info, &layering, k, t, planes, &reports[first + t], scratch);
     free(scratch);
-    workspace = exactly(fl_wavelet_errors_workspace(&info));
-    require(fl_wavelet_errors(&info, planes, reports, info.values > 0 ? values : NULL, workspace) == FL_OK);
-    free(workspace);
+    require(fl_wavelet_errors(&info, planes, reports, info.values > 0 ? values : NULL) == FL_OK);
 
     scratch = exactly(fl_wavelet_decode_scratch(&info));
     workspace = exactly(fl_wavelet_region_workspace(&info, 0, info.width, info.height));

@@ -3,24 +3,11 @@
  * that AddressSanitizer sees the first byte beyond.
  *
  * libFuzzer drives it in `make fuzz`, driver.c with the seeds and mutations of them in `make sanitize`. */
-#include <stdlib.h>
 #include <string.h>
 
-#include "../kernels/internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "common.h"
 
 enum { MOST_TILES = 12 }; /* tiles decoded of each input, a time limit */
-
-static void require(int ok) {
-    if (!ok) abort();
-}
-
-static void *exactly(size_t size) {
-    void *p = malloc(size ? size : 1u);
-    require(p != NULL);
-    return p;
-}
 
 /* One decoding of a tile, by all ways of coding; they must agree. */
 static fl_status decode(const fl_info *info, uint32_t level, uint32_t tile, uint8_t *const *layer, const uint32_t *size,

@@ -70,14 +70,16 @@ static uint32_t apart(const fl_info *info, const uint16_t *values, uint32_t step
     return most;
 }
 
-size_t fl_wavelet_errors_workspace(const fl_info *info) {
-    (void)info;
-    return 1;
+/* The lowest plane that every tile of a level has of a band after n layers. */
+static uint32_t common_cut(const fl_level *level, const fl_tile_report *reports, uint32_t n, uint32_t c, uint32_t b) {
+    uint32_t cut = 0;
+    for (uint32_t t = 0; t < level->tiles_x * level->tiles_y; t++)
+        cut = fl_max(cut, reports[level->first_tile + t].cut[n][c][b]);
+    return cut;
 }
 
-fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_report *reports, const uint16_t *values,
-                            void *workspace) {
-    (void)workspace;
+fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_report *reports,
+                            const uint16_t *values) {
     if (info->values > 0 && !values) return FL_INVALID;
     size_t width = info->width, plane_size = width * info->height;
     for (uint32_t k = 0; k <= info->levels; k++) {
@@ -96,10 +98,7 @@ fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_
             for (uint32_t c = 0; c < info->components; c++) {
                 uint32_t left[3];
                 for (uint32_t b = 0; b < 3u; b++) {
-                    uint32_t cut = 0;
-                    for (uint32_t t = 0; !is_base && t < level->tiles_x * level->tiles_y; t++)
-                        cut = fl_max(cut, reports[level->first_tile + t].cut[n][c][b]);
-                    if (is_base) cut = n == 0 ? FL_MAX_PLANES : 0;
+                    uint32_t cut = n == 0 ? FL_MAX_PLANES : is_base ? 0 : common_cut(level, reports, n, c, b);
                     left[b] = fl_min(most[c][b], (1u << cut) - 1u);
                 }
                 error[c] = is_base ? left[2] : spread(info->transform, k, left[0], left[1], left[2]);

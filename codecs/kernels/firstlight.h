@@ -180,9 +180,8 @@ FL_EXPORT fl_status fl_wavelet_forward(const fl_info *info, const void *samples,
 
 /* Set the levels' error tables (SPEC 2.4, 3.8) from the transformed planes, what each tile's layers hold
  * (reports[info->tiles], in the order of first_tile), and the value table, if any. */
-FL_EXPORT size_t fl_wavelet_errors_workspace(const fl_info *info);
 FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_report *reports,
-                                      const uint16_t *values, void *workspace);
+                                      const uint16_t *values);
 
 /* Inverse transform of a region of a level: samples [x, x+width) x [y, y+height) of that level, clipped to the
  * sample range. tiles[level.first_tile + tile] points to that tile's coefficients of all components (int32 where

@@ -250,17 +250,11 @@ static PyObject *set_errors(PyObject *self, PyObject *args) {
     if (get_buffer(planes_object, &planes, 0) == 0 && get_buffer(reports_object, &reports, 0) == 0 &&
         check_length(&planes, planes_bytes(&info), "planes") == 0 &&
         check_length(&reports, info.tiles * sizeof(fl_tile_report), "reports") == 0) {
-        void *workspace = PyMem_Malloc(fl_wavelet_errors_workspace(&info));
-        if (workspace) {
-            fl_status status;
-            Py_BEGIN_ALLOW_THREADS;
-            status = fl_wavelet_errors(&info, planes.buf, reports.buf, values.buf, workspace);
-            Py_END_ALLOW_THREADS;
-            PyMem_Free(workspace);
-            result = status == FL_OK ? info_bytes(&info) : raise_status(status, "error table");
-        } else {
-            PyErr_NoMemory();
-        }
+        fl_status status;
+        Py_BEGIN_ALLOW_THREADS;
+        status = fl_wavelet_errors(&info, planes.buf, reports.buf, values.buf);
+        Py_END_ALLOW_THREADS;
+        result = status == FL_OK ? info_bytes(&info) : raise_status(status, "error table");
     }
     if (values.obj) PyBuffer_Release(&values);
     if (reports.obj) PyBuffer_Release(&reports);
