@@ -116,12 +116,4 @@ FL_INLINE void fl_bytes(uint8_t *to, const uint64_t *bits, uint32_t step, uint32
     }
 }
 
-/* A row after a pass: word w got new bits, and what became significant the signs `minus`. */
-FL_INLINE void fl_update(state_row *at, const uint32_t w, uint64_t bits, uint64_t minus) {
-    at->four[w] = at->two[w];
-    at->two[w] = at->one[w];
-    at->one[w] |= bits;
-    at->negative[w] |= minus;
-}
-
 #endif

@@ -136,20 +136,35 @@ static void choose(const fl_encoder *e, const fl_encode_ops *ops, const symbol_c
 
 /* ---- adaptive coding --------------------------------------------------------------------------------------------- */
 
-void fl_write_symbols(fl_coder *c, const fl_encoder *e, const band *own, const coded_pass *pass, fl_model *models) {
+#ifdef FL_STATS
+#include <stdio.h>
+#include <stdlib.h>
+static double STATS[3][MODELS][2];
+static void dump(void){FILE*f=fopen("/tmp/stats.txt","w");for(int b=0;b<3;b++)for(int i=0;i<MODELS;i++)fprintf(f,"%d %d %.0f %.0f\n",b,i,STATS[b][i][0],STATS[b][i][1]);fclose(f);}
+static void stat_add(fl_model*m,uint32_t bit,int b,int i){static int reg; if(!reg){reg=1;atexit(dump);} if(m->updates<32) STATS[b][i][bit]++;}
+#define STAT(m,bit,b,i) stat_add(m,bit,b,i)
+int fl_stat_band;
+#else
+#define STAT(m,bit,b,i)
+#endif
+void fl_write_symbols(fl_coder *c, const fl_encoder *e, const band *own, pass_part part, const coded_pass *pass,
+                      fl_model *models) {
+    fl_model *bits = models + (part == FIRST_PART ? FIRST_MODELS : 0);
     const uint8_t *at = e->symbols + pass->symbols, *signs = e->signs + pass->signs;
     for (uint32_t y = 0; y < own->height; y++) {
-        const uint64_t *columns = pass->columns[y / BLOCK_ROWS];
+        const uint64_t *columns = pass->columns[y];
         for (uint32_t w = 0; w < WORDS; w++) {
             if (columns[w] == 0) continue;
             for (uint64_t left = columns[w]; left; left &= left - 1u) {
                 uint32_t symbol = at[__builtin_ctzll(left)];
-                fl_code(c, &models[fl_context_of(symbol)], symbol >= SYMBOL_ONE, 1);
+                STAT(&bits[fl_context_of(symbol)],symbol>=SYMBOL_ONE,fl_stat_band,(int)(bits-models)+fl_context_of(symbol));
+                fl_code(c, &bits[fl_context_of(symbol)], symbol >= SYMBOL_ONE, 1);
             }
             at += WORD;
         }
         for (uint32_t i = 0; i < pass->row_signs[y]; i++, signs++)
-            fl_code(c, &models[fl_sign_context_of(*signs)], *signs >= SYMBOL_ONE, 1);
+            {STAT(&models[fl_sign_context_of(*signs)],*signs>=SYMBOL_ONE,fl_stat_band,fl_sign_context_of(*signs));
+            fl_code(c, &models[fl_sign_context_of(*signs)], *signs >= SYMBOL_ONE, 1);}
     }
 }
 
@@ -170,14 +185,23 @@ static void try_adaptive(fl_encoder *e, uint32_t component, uint32_t most_symbol
     for (uint32_t s = 0; s < own->passes; s++) {
         coded_pass *pass = &own->pass[s];
         const band *band = &k->bands[pass_band(s)];
+        if (!pass_is(k, s)) {
+            own->tried += trying;
+            continue;
+        }
         uint32_t before = written(&coder, e->sequence), after;
-        fl_write_flags(&coder, k, pass_band(s), pass_plane(k, s), own->reach[pass_band(s)] + FIRST_BLOCK);
+        if (pass_opens(k, s))
+            fl_write_flags(&coder, k, pass_band(s), pass_plane(k, s), own->reach[pass_band(s)] + FIRST_BLOCK);
         after = written(&coder, e->sequence);
         pass->flags_cost = after - before;
         symbols += pass->bit_count + pass->sign_count;
         trying &= symbols <= most_symbols;
         if (!trying) continue;
-        if (pass->bit_count > 0) fl_write_symbols(&coder, e, band, pass, k->models.symbol[pass_band(s)]);
+#ifdef FL_STATS
+fl_stat_band=(int)pass_band(s);
+#endif
+        if (pass->bit_count > 0)
+            fl_write_symbols(&coder, e, band, pass_part_of(k, s), pass, k->models.symbol[pass_band(s)]);
         pass->adaptive_cost = written(&coder, e->sequence) - after;
         trying &= !coder.full;
         own->tried += trying;
@@ -207,21 +231,28 @@ void fl_take_component(fl_encoder *e, const fl_encode_ops *ops, uint32_t compone
     coded_component *own = &e->component[component];
     fl_component *k = &e->tile.component[component];
     table_choice last[SETS] = {{NO_TABLE, {0}}, {NO_TABLE, {0}}, {NO_TABLE, {0}}};
-    uint8_t begun[BANDS] = {0};
-    own->passes = BANDS * k->planes;
+    uint32_t begun[BANDS]; /* the plane at which a band's first block becomes active + 1 */
+    own->passes = PLACES * k->planes;
     fl_copy(k->active, own->reach, sizeof k->active);
+    for (uint32_t b = 0; b < BANDS; b++) {
+        begun[b] = 0;
+        for (uint32_t i = 0; i < BLOCK_AREA; i++) begun[b] = fl_max(begun[b], own->reach[b][i]);
+        e->one[b] = e->known[b][k->planes];
+        e->two[b] = e->known[b][k->planes + 1u];
+    }
     for (uint32_t s = 0; s < own->passes; s++) {
+        const uint32_t b = pass_band(s), plane = pass_plane(k, s);
+        const pass_part part = pass_part_of(k, s);
         coded_pass *pass = &own->pass[s];
         symbol_counts counts;
-        ops->take_pass(e, k, pass_band(s), pass_plane(k, s), pass, &counts);
+        pass->bit_count = pass->sign_count = pass->flags_cost = pass->static_cost = pass->adaptive_cost = 0;
+        pass->gain = 0;
         pass->choice.coded = 0;
-        pass->static_cost = pass->adaptive_cost = 0;
-        pass->has_refinement = begun[pass_band(s)];
-        pass->gain = gain_of(pass, pass_plane(k, s));
-        if (pass->bit_count > 0) {
-            choose(e, ops, &counts, last, pass);
-            begun[pass_band(s)] = 1;
-        }
+        if (!pass_is(k, s)) continue;
+        ops->take_pass(e, k, b, plane, part, pass, &counts);
+        pass->has_refinement = part != FIRST_PART && begun[b] > plane + 1u;
+        pass->gain = gain_of(pass, plane);
+        if (begun[b] > plane) choose(e, ops, &counts, last, pass);
     }
     fl_fill(k->active, 0, sizeof k->active);
     try_adaptive(e, component, most_adaptive);

@@ -10,7 +10,7 @@ size_t fl_wavelet_decode_scratch(const fl_info *info) {
 /* Where the symbols of a pass come from: the range coder with models by context, or rANS with a choice. */
 typedef struct {
     fl_coder *coder;
-    fl_model *models;
+    fl_model *models, *sign_models;
     fl_rans_reader *reader;
     const pass_choice *choice;
 } source;
@@ -37,7 +37,7 @@ FL_INLINE uint64_t read_columns(const source *from, const uint8_t *contexts, uin
         const uint32_t context = signs ? BIT_CONTEXTS + (uint32_t)fl_sign_context[contexts[x]] : contexts[x];
         uint32_t bit;
         if (adaptive)
-            bit = fl_code(from->coder, &from->models[context], 0, 0);
+            bit = fl_code(from->coder, (signs ? from->sign_models : from->models) + context, 0, 0);
         else
             bit = read_symbol(from->reader, (signs ? count : x) & (from->reader->lanes - 1u),
                               from->choice->zero[context]);
@@ -53,23 +53,34 @@ static uint64_t read_raw_columns(fl_rans_reader *r, uint64_t columns) {
     return result;
 }
 
-FL_INLINE void read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, const source *from,
-                        row_symbols *row, const int adaptive) {
+/* The columns of word w that a part of a pass codes. */
+static uint64_t columns_of(const band *own, uint32_t y, const uint32_t w, uint64_t columns, pass_part part,
+                           const context_bits *contexts) {
+    part_row *parts = own->parts + y;
+    if (part == WHOLE) return columns;
+    if (part == SECOND_PART) return columns & ~parts->done[w];
+    const uint64_t *bit = contexts[w].bit;
+    return parts->done[w] = columns & ~own->state[y].one[w] & (bit[0] | bit[1] | bit[2] | bit[3]);
+}
+
+FL_INLINE void read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *active, pass_part part,
+                        const source *from, row_symbols *row, const int adaptive) {
     const state_row *at = own->state + y;
     const int raw_bits = !adaptive && from->choice->raw_bits, raw_signs = !adaptive && from->choice->raw_signs;
-    context_bits contexts[WORDS];
+    context_bits contexts[WORDS] = {{{0}}};
     uint8_t bytes[WORD];
     uint32_t count = 0;
-    if (!raw_bits) fl_contexts(own, b, y, contexts);
+    if (!raw_bits || part == FIRST_PART) fl_contexts(own, b, y, contexts);
     for (uint32_t w = 0; w < WORDS; w++) {
+        const uint64_t columns = columns_of(own, y, w, active[w], part, contexts);
         row->bits[w] = 0;
-        if (columns[w] == 0) continue;
+        if (columns == 0) continue;
         if (raw_bits) {
-            row->bits[w] = read_raw_columns(from->reader, columns[w]);
+            row->bits[w] = read_raw_columns(from->reader, columns);
             continue;
         }
         fl_bytes(bytes, contexts[w].bit, 1, 5);
-        row->bits[w] = read_columns(from, bytes, columns[w], 0, adaptive, 0);
+        row->bits[w] = read_columns(from, bytes, columns, 0, adaptive, 0);
     }
     for (uint32_t w = 0; w < WORDS; w++) {
         uint64_t fresh = row->bits[w] & ~at->one[w];
@@ -86,23 +97,29 @@ FL_INLINE void read_row(const band *own, uint32_t b, uint32_t y, const uint64_t 
     }
 }
 
-void fl_read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, const pass_choice *choice,
-                 fl_rans_reader *r, row_symbols *row) {
+void fl_read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, pass_part part,
+                 const pass_choice *choice, fl_rans_reader *r, row_symbols *row) {
     const source from = {.reader = r, .choice = choice};
-    read_row(own, b, y, columns, &from, row, 0);
+    read_row(own, b, y, columns, part, &from, row, 0);
 }
 
 /* A pass with adaptive models. */
-static void read_adaptive(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane) {
+static void read_adaptive(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane, pass_part part) {
     band *own = &k->bands[b];
-    const source from = {.coder = c, .models = k->models.symbol[b]};
+    fl_model *models = k->models.symbol[b];
+    const source from = {
+        .coder = c, .models = models + (part == FIRST_PART ? FIRST_MODELS : 0), .sign_models = models};
     for (uint32_t y = 0; own->begun && y < own->height; y++) {
         row_symbols row = {{0}, {0}};
         uint64_t columns[WORDS], any = 0;
         for (uint32_t w = 0; w < WORDS; w++) any |= columns[w] = fl_coded_columns(own, y / BLOCK_ROWS, w, plane);
-        if (any) read_row(own, b, y, columns, &from, &row, 1);
-        fl_set_row(own, y, plane, &row, WORDS);
+        if (any)
+            read_row(own, b, y, columns, part, &from, &row, 1);
+        else if (part == FIRST_PART)
+            fl_fill(&own->parts[y], 0, sizeof own->parts[y]);
+        fl_set_row(own, y, plane, part, &row, WORDS);
     }
+    if (own->begun && part == FIRST_PART) fl_end_first_part(own, plane);
 }
 
 /* ---- raw bits and lanes ------------------------------------------------------------------------------------------ */
@@ -155,10 +172,11 @@ static int start_reader(fl_rans_reader *r, uint32_t lanes, uint32_t raw_size, co
 static void read_adaptive_layer(fl_coder *c, fl_tile *t, const fl_layer *layer, int partial) {
     for (uint32_t i = 0; i < t->components; i++) {
         fl_component *k = &t->component[i];
-        for (uint32_t end = k->passes + layer->count[i]; k->passes < end; k->passes++) {
+        for (; k->passes < layer->end[i]; k->passes++) {
             const uint32_t b = pass_band(k->passes), plane = pass_plane(k, k->passes);
-            fl_read_flags(c, k, b, plane);
-            read_adaptive(c, k, b, plane);
+            if (!pass_is(k, k->passes)) continue;
+            if (pass_opens(k, k->passes)) fl_read_flags(c, k, b, plane);
+            read_adaptive(c, k, b, plane, pass_part_of(k, k->passes));
             if (partial && c->in == c->end) return;
         }
     }
@@ -177,14 +195,15 @@ static int read_static_layer(fl_decoder *d, fl_coder *c, const fl_layer *layer, 
     uint32_t coded = 0, raw = 0;
     for (uint32_t i = 0; i < t->components; i++) {
         fl_component *k = &t->component[i];
-        for (uint32_t s = 0; s < layer->count[i]; s++) {
-            const uint32_t b = pass_band(k->passes + s), plane = pass_plane(k, k->passes + s);
-            const int refined = k->bands[b].begun != 0;
+        for (uint32_t s = k->passes; s < layer->end[i]; s++) {
+            const uint32_t b = pass_band(s), plane = pass_plane(k, s);
             pass_choice *choice = &d->choices[i][s];
-            fl_read_flags(c, k, b, plane);
+            choice->coded = 0;
+            if (!pass_is(k, s)) continue;
+            if (pass_opens(k, s)) fl_read_flags(c, k, b, plane);
             choice->coded = k->bands[b].begun != 0;
             if (!choice->coded) continue;
-            fl_read_choice(c, k, refined, choice);
+            fl_read_choice(c, k, pass_part_of(k, s) != FIRST_PART && k->bands[b].begun > plane + 1u, choice);
             coded |= !choice->raw_bits | !choice->raw_signs;
             raw |= choice->raw_bits | choice->raw_signs;
         }
@@ -195,17 +214,32 @@ static int read_static_layer(fl_decoder *d, fl_coder *c, const fl_layer *layer, 
     if (!start_reader(&d->reader, lanes, raw_size, c->in, c->end, partial)) return partial;
     for (uint32_t i = 0; i < t->components; i++) {
         fl_component *k = &t->component[i];
-        for (uint32_t s = 0; s < layer->count[i]; s++, k->passes++)
-            if (d->choices[i][s].coded) {
-                ops->decode_pass(k, pass_band(k->passes), pass_plane(k, k->passes), &d->choices[i][s], &d->reader);
-                if (partial && ran_short(&d->reader)) return 1;
-            }
+        for (; k->passes < layer->end[i]; k->passes++) {
+            const pass_choice *choice = &d->choices[i][k->passes];
+            const uint32_t b = pass_band(k->passes), plane = pass_plane(k, k->passes);
+            if (!choice->coded) continue;
+            ops->decode_pass(k, b, plane, pass_part_of(k, k->passes), choice, &d->reader);
+            if (partial && ran_short(&d->reader)) return 1;
+        }
     }
     return partial || d->reader.words == d->reader.end; /* no word may be left */
 }
 
-/* Passes of a band that are among the first `passes` of its component. */
-static uint32_t passes_of(uint32_t b, uint32_t passes) { return (passes + BANDS - 1u - b) / BANDS; }
+/* Coefficients that became significant in a first part whose second one is not there. */
+static void add_first_part(const band *own, uint32_t plane, void *coefs, int wide) {
+    const int32_t point = (1 << plane) + ((7 << plane) >> 4);
+    for (uint32_t y = 0; y < own->height; y++)
+        for (uint32_t w = 0; w < WORDS; w++)
+            for (uint64_t left = own->magnitude[y].plane[plane][w] & own->parts[y].done[w]; left; left &= left - 1u) {
+                const uint32_t x = (uint32_t)__builtin_ctzll(left);
+                const size_t at = (size_t)y * own->width + w * WORD + x;
+                const int32_t value = own->parts[y].minus[w] >> x & 1u ? -point : point;
+                if (wide)
+                    ((int32_t *)coefs)[at] = value;
+                else
+                    ((int16_t *)coefs)[at] = (int16_t)value;
+            }
+}
 
 static void finish(const fl_component *k, size_t size, void *coefs, int wide, const fl_tile_ops *ops) {
     const size_t each = wide ? sizeof(int32_t) : sizeof(int16_t);
@@ -216,12 +250,15 @@ static void finish(const fl_component *k, size_t size, void *coefs, int wide, co
     uint8_t *to = coefs;
     for (uint32_t b = 0; b < BANDS; b++) {
         const band *own = &k->bands[b];
-        const uint32_t low = k->planes - passes_of(b, k->passes);
+        const uint32_t low = k->planes - planes_before(b, k->passes);
         const size_t bytes = (size_t)own->width * own->height * each;
         if (own->begun > low)
             ops->finish(k, b, (fl_points){low, (7 << low) >> 4, (31 << low) >> 6}, to, wide);
         else
             fl_fill(to, 0, bytes);
+        if (k->passes % PLACES > b && k->passes % PLACES <= BANDS + b && own->begun >= low && low > 0 &&
+            k->split[low - 1u])
+            add_first_part(own, low - 1u, to, wide);
         to += bytes;
     }
 }
@@ -263,8 +300,8 @@ static fl_status read_layers(fl_decoder *d, const fl_tile_shape *shape, const ui
         if (shape->is_base) {
             uint32_t any = 0;
             for (uint32_t i = 0; i < t->components; i++) {
-                layer.count[i] = (uint8_t)(BANDS * t->component[i].planes);
-                any |= layer.count[i];
+                layer.end[i] = (uint8_t)(PLACES * t->component[i].planes);
+                any |= layer.end[i];
             }
             if (any == 0) return FL_CORRUPT;
         } else {

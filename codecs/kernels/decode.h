@@ -29,16 +29,37 @@ typedef struct {
     uint64_t bits[WORDS], minus[WORDS];
 } row_symbols;
 
-static inline void fl_set_row(band *own, uint32_t y, uint32_t plane, const row_symbols *row, const uint32_t words) {
+/* After a row of a pass. A first part leaves the state as it is: its contexts are those of the plane above. */
+static inline void fl_set_row(band *own, uint32_t y, uint32_t plane, pass_part part, const row_symbols *row,
+                              const uint32_t words) {
+    state_row *at = own->state + y;
+    part_row *parts = own->parts + y;
     for (uint32_t w = 0; w < words; w++) {
-        own->magnitude[y].plane[plane][w] = row->bits[w];
-        fl_update(own->state + y, w, row->bits[w], row->minus[w]);
+        uint64_t *magnitude = &own->magnitude[y].plane[plane][w];
+        *magnitude = row->bits[w] | (part == SECOND_PART ? *magnitude : 0u);
+        if (part == FIRST_PART) {
+            parts->minus[w] = row->minus[w];
+            continue;
+        }
+        at->four[w] = at->two[w];
+        at->two[w] = part == SECOND_PART ? at->one[w] & ~parts->done[w] : at->one[w];
+        at->one[w] |= row->bits[w];
+        at->negative[w] |= row->minus[w];
     }
 }
 
-/* Decode a row symbol by symbol: where the words may run out. `columns`: those that are coded. */
-void fl_read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, const pass_choice *choice,
-                 fl_rans_reader *r, row_symbols *row);
+/* What a first part has found becomes known. */
+static inline void fl_end_first_part(band *own, uint32_t plane) {
+    for (uint32_t y = 0; y < own->height; y++)
+        for (uint32_t w = 0; w < WORDS; w++) {
+            own->state[y].one[w] |= own->magnitude[y].plane[plane][w];
+            own->state[y].negative[w] |= own->parts[y].minus[w];
+        }
+}
+
+/* Decode a row symbol by symbol: where the words may run out. `columns`: those of active blocks. */
+void fl_read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, pass_part part,
+                 const pass_choice *choice, fl_rans_reader *r, row_symbols *row);
 
 /* The next n <= 64 raw bits; zeros after the end. */
 uint64_t fl_read_raw(fl_rans_reader *r, uint32_t n);

@@ -29,7 +29,7 @@ static void plan_layers(const fl_encoder *e, tile_layers *t) {
         for (uint32_t c = 0; c < e->tile.components; c++) {
             const coded_component *k = &e->component[c];
             uint32_t first = t->passes[n][c], end = t->passes[n + 1u][c];
-            layer->head.count[c] = (uint8_t)(end - first);
+            layer->head.end[c] = (uint8_t)end;
             passes += end - first;
             is_static |= end > first && end > k->tried;
             for (uint32_t s = first; s < end; s++) {
@@ -57,12 +57,13 @@ static void write_pass(fl_coder *c, fl_encoder *e, uint32_t component, uint32_t 
     fl_component *k = &e->tile.component[component];
     coded_pass *pass = &e->component[component].pass[s];
     const uint32_t b = pass_band(s);
-    fl_write_flags(c, k, b, pass_plane(k, s), e->component[component].reach[b] + FIRST_BLOCK);
+    if (!pass_is(k, s)) return;
+    if (pass_opens(k, s)) fl_write_flags(c, k, b, pass_plane(k, s), e->component[component].reach[b] + FIRST_BLOCK);
     if (!pass->choice.coded) return;
     if (is_static)
         fl_write_choice(c, k, pass->has_refinement, &pass->choice, pass->tables);
     else
-        fl_write_symbols(c, e, &k->bands[b], pass, k->models.symbol[b]);
+        fl_write_symbols(c, e, &k->bands[b], pass_part_of(k, s), pass, k->models.symbol[b]);
 }
 
 /* The tile's sequence; zeros at its end are kept up to where the last layer's reading stands. */
@@ -163,7 +164,7 @@ static void start_input(fl_encoder *e, input *in, const int32_t *planes) {
 
 /* Decoding an adaptive symbol takes about ten times as long as one of many lanes. So only the first passes of a tile
  * are adaptive, where a table would cost more than it saves: */
-enum { ADAPTIVE_PART = 48 }; /* as many symbols as this part of its coefficients */
+enum { ADAPTIVE_PART = 1 }; /* as many symbols as this part of its coefficients */
 /* Only small tiles of small pictures are wholly adaptive, if that saves anything; and unless the picture is very small
  * it has to save a sixty-fourth. */
 enum { SMALL_TILE = 3 * 64 * 64, SMALL_PICTURE = 512 * 512, VERY_SMALL_PICTURE = 192 * 192 };
@@ -200,7 +201,8 @@ static void choose_adaptive(fl_encoder *e, const input *in) {
 }
 
 /* Magnitudes, symbols and costs of all components. Returns 0 if there is a coefficient of too many bits. */
-static int take_tile(fl_encoder *e, const fl_encode_ops *ops, const input *in) {
+static int take_tile(fl_encoder *e, const fl_encode_ops *ops, const input *in, const fl_layering *layering,
+                     uint32_t level) {
     const uint32_t most_adaptive = may_be_adaptive(in) ? UINT32_MAX : in->shape.size / ADAPTIVE_PART;
     fl_tile_start(&e->tile, in->info->components);
     fl_start_costs(&e->costs);
@@ -217,6 +219,7 @@ static int take_tile(fl_encoder *e, const fl_encode_ops *ops, const input *in) {
         e->words = fl_max(k->bands[1].width, k->bands[2].width) > WORD ? 2u : 1u;
         for (uint32_t b = 0; b < BANDS && planes > 0; b++)
             ops->load_band(e, k, b, e->component[c].reach[b], in->from[c][b], in->stride);
+        if (!in->shape.is_base) fl_split_planes(k, layering, level, in->at->layers, c);
         fl_take_component(e, ops, c, most_adaptive);
     }
     choose_adaptive(e, in);
@@ -231,7 +234,7 @@ fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, const fl
     const fl_encode_ops *ops = fl_tile_ops_for(path) ? fl_tile_ops_for(path)->encode : 0;
     if (!ops || !fl_shape_of(info, level, tile_x, tile_y, &in.shape)) return FL_INVALID;
     start_input(e, &in, planes);
-    if (!take_tile(e, ops, &in)) return FL_INVALID;
+    if (!take_tile(e, ops, &in, layering, level)) return FL_INVALID;
 
     tile_layers t = {.count = in.at->layers, .is_base = in.shape.is_base, .out = out, .end = out + capacity};
     uint32_t state[MAX_LANES];

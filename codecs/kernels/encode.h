@@ -53,9 +53,9 @@ typedef struct {
     uint32_t symbols, symbols_end, signs; /* where they are */
     uint32_t bit_count, refined;          /* bits, and those of coefficients that were significant before */
     uint32_t sign_count;                  /* also the number of coefficients that became significant */
-    uint64_t columns[BLOCKS_DOWN][WORDS]; /* of a row of blocks: those that are coded */
+    uint64_t columns[FL_MAX_TILE + WORDS_AT_ONCE][WORDS]; /* of each row: those that are coded */
     uint8_t row_signs[FL_MAX_TILE];
-    uint8_t has_refinement; /* the band had active blocks before */
+    uint8_t has_refinement; /* the band had active blocks before, and this is no first part */
     table_choice tables[SETS];
     pass_choice choice;
     uint32_t flags_cost, static_cost, adaptive_cost; /* of block flags; of symbols (and tables), coded either way */
@@ -95,6 +95,10 @@ typedef struct {
     /* Of one component: planes of magnitudes; known[b][p]: which are not 0 in plane p or above; which are negative. */
     uint64_t magnitude[BANDS][FL_MAX_PLANES][PLANE_WORDS], known[BANDS][FL_MAX_PLANES + 3][PLANE_WORDS];
     uint64_t negative[BANDS][PLANE_WORDS];
+    /* Of a plane that is split, after the first part: what it has coded; which coefficients are significant. */
+    uint64_t done[BANDS][PLANE_WORDS], half_known[BANDS][PLANE_WORDS];
+    /* What contexts see of each band now: which coefficients are at least 1, at least 2. */
+    const uint64_t *one[BANDS], *two[BANDS];
     uint32_t words;                                                /* a row */
     int32_t differences[FL_MAX_COMPONENTS][1 << 2 * FL_BASE_LOG2]; /* of the base level */
     table_costs costs;
@@ -139,7 +143,7 @@ struct fl_encode_ops {
     /* Take a band of a plane of coefficients as magnitudes, signs (e->negative) and planes of blocks. */
     void (*load_band)(fl_encoder *e, fl_component *k, uint32_t b, uint8_t *reach, const int32_t *from, size_t stride);
     /* Turn a pass into symbols, and count them. */
-    void (*take_pass)(fl_encoder *e, fl_component *k, uint32_t b, uint32_t plane, coded_pass *pass,
+    void (*take_pass)(fl_encoder *e, fl_component *k, uint32_t b, uint32_t plane, pass_part part, coded_pass *pass,
                       symbol_counts *counts);
     /* What counted symbols of 16 contexts cost with each of 16 or 32 tables; counts are below 2^15. */
     void (*cost_tables)(const int16_t (*cost)[2], uint32_t tables, const int16_t (*count)[2], int32_t *sums);
@@ -165,13 +169,22 @@ static inline uint32_t fl_bits_of(uint32_t value) { return value ? 32u - (uint32
  */
 void fl_take_component(fl_encoder *e, const fl_encode_ops *ops, uint32_t component, uint32_t most_adaptive);
 
+/* How many rows of a band what is stored of a pass has. */
+static inline uint32_t fl_rows_of(const fl_encoder *e, uint32_t component, uint32_t place) {
+    return e->tile.component[component].bands[pass_band(place)].height;
+}
+
 /* The stored symbols of a pass with adaptive models. */
-void fl_write_symbols(fl_coder *c, const fl_encoder *e, const band *own, const coded_pass *pass, fl_model *models);
+void fl_write_symbols(fl_coder *c, const fl_encoder *e, const band *own, pass_part part, const coded_pass *pass,
+                      fl_model *models);
 
 /* ---- layers.c ---------------------------------------------------------------------------------------------------- */
 
-/* passes[n][c]: how many passes of component c the first n layers hold. */
+/* passes[n][c]: the place up to which the first n layers hold passes of component c. */
 typedef uint8_t shared_passes[FL_MAX_LAYERS + 1][FL_MAX_COMPONENTS];
+
+/* Which planes are split: those within which a layer probably ends. */
+void fl_split_planes(fl_component *k, const fl_layering *layering, uint32_t level, uint32_t layers, uint32_t component);
 
 void fl_share_out(const fl_encoder *e, const fl_layering *layering, uint32_t level, uint32_t layers,
                   shared_passes passes);

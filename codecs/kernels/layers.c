@@ -7,10 +7,31 @@
 /* A segment takes about three bytes besides its payload. A layer that would hold less than this waits for the next. */
 enum { LEAST_LAYER = 32 * 8 * COST_ONE };
 
+/* Slopes of passes of plane p, in units of 4^p x weight a bit, of real images: a first part's is near the one, a second
+ * part's near the other, and a whole plane's in between. A layer that ends between the two is better for being able to.
+ */
+static const double STEEP = 0.5, FLAT = 0.2;
+
+void fl_split_planes(fl_component *k, const fl_layering *layering, uint32_t level, uint32_t layers,
+                     uint32_t component) {
+    const double *slope = layering->slope[component];
+    for (uint32_t plane = 0; plane < k->planes; plane++) {
+        const double unit = layering->weight[component][level][0] * (double)((uint64_t)1 << 2u * plane);
+        k->split[plane] = 0;
+        for (uint32_t n = 0; n + 1u < layers; n++) k->split[plane] |= slope[n] < STEEP * unit && slope[n] > FLAT * unit;
+    }
+}
+
+/* A place as a layer's head can say it: where there is no pass yet of a whole plane none of its places is passed. */
+static uint32_t settled(const fl_component *k, uint32_t place) {
+    uint32_t before = place / PLACES * PLACES;
+    return place % PLACES <= BANDS && place > before && !k->split[pass_plane(k, before)] ? before : place;
+}
+
 /* One component's passes[0 .. layers]: pieces of the convex hull of (cost, gain), steepest first, each to the first
  * layer whose slope it reaches. */
-static void share_component(const coded_component *k, const double *weight, const fl_layering *layering,
-                            uint32_t layers, uint32_t component, shared_passes passes) {
+static void share_component(const coded_component *k, const fl_component *own, const double *weight,
+                            const fl_layering *layering, uint32_t layers, uint32_t component, shared_passes passes) {
     uint32_t done = 0, n = 0;
     while (done < k->passes) {
         double gain = 0, steepest = -1;
@@ -27,7 +48,8 @@ static void share_component(const coded_component *k, const double *weight, cons
             }
         }
         steepest *= (double)COST_ONE;
-        while (n + 1u < layers && steepest < layering->slope[component][n]) passes[++n][component] = (uint8_t)done;
+        while (n + 1u < layers && steepest < layering->slope[component][n])
+            passes[++n][component] = (uint8_t)settled(own, done);
         done = end;
     }
     while (n < layers) passes[++n][component] = (uint8_t)done;
@@ -44,7 +66,8 @@ void fl_share_out(const fl_encoder *e, const fl_layering *layering, uint32_t lev
                   shared_passes passes) {
     fl_fill(passes, 0, sizeof(shared_passes));
     for (uint32_t c = 0; c < e->tile.components; c++)
-        share_component(&e->component[c], layering->weight[c][level], layering, layers, c, passes);
+        share_component(&e->component[c], &e->tile.component[c], layering->weight[c][level], layering, layers, c,
+                        passes);
     for (uint32_t n = 1; n < layers; n++)
         if (cost_between(e, passes[n - 1u], passes[n]) < LEAST_LAYER)
             fl_copy(passes[n], passes[n - 1u], sizeof passes[n]);
@@ -71,8 +94,8 @@ void fl_report(const fl_encoder *e, const fl_layering *layering, uint32_t level,
             }
         for (uint32_t c = 0; c < e->tile.components; c++)
             for (uint32_t b = 0; b < BANDS; b++) {
-                uint32_t planes = (passes[n][c] + BANDS - 1u - b) / BANDS; /* of the band that are coded */
-                report->cut[n][c][b] = (uint8_t)(planes ? e->component[c].passes / BANDS - planes : FL_MAX_PLANES);
+                const uint32_t planes = planes_before(b, passes[n][c]);
+                report->cut[n][c][b] = (uint8_t)(planes ? e->tile.component[c].planes - planes : FL_MAX_PLANES);
             }
     }
 }

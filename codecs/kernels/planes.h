@@ -75,8 +75,9 @@ TARGET FL_INLINE void NAME(move_window)(NAME(window) * n, const state_row *at, c
     n->south_minus = fl_load_wide(at[1].negative);
 }
 
+/* `some`: which contexts of those that are not significant are not 0. */
 TARGET FL_INLINE NAME(contexts) NAME(row_contexts)(const NAME(window) * w, const band *own, uint32_t b, uint32_t y,
-                                                   int refined, const uint32_t words) {
+                                                   int refined, fl_wide *some, const uint32_t words) {
     const state_row *a_row = own->siblings[0] + y, *b_row = own->siblings[1] + y;
     const NAME(neighbours) n = {
         .own = w->own,
@@ -110,6 +111,7 @@ TARGET FL_INLINE NAME(contexts) NAME(row_contexts)(const NAME(window) * w, const
         NAME(significance)(&n, bits, 1);
     else
         NAME(significance)(&n, bits, 2);
+    *some = (bits[0] | bits[1] | bits[2] | bits[3]) & ~w->own;
     bits[4] = w->own;
     if (refined) NAME(refinement)(&n, bits);
     return NAME(take_contexts)(bits, words);
@@ -150,19 +152,28 @@ TARGET FL_INLINE void NAME(row_signs)(const uint64_t (*around)[WORDS], NAME(lane
 }
 #endif
 
-TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_t b, uint32_t y,
-                                const uint64_t *columns, const pass_choice *choice, int refined, fl_rans_reader *r,
+TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_t b, uint32_t y, const uint64_t *active,
+                                pass_part part, const pass_choice *choice, int refined, fl_rans_reader *r,
                                 NAME(lanes) * v, const NAME(tables) * tables, row_symbols *row, uint32_t *usual,
                                 const uint32_t lanes, const uint32_t words) {
-    uint64_t fresh[WORDS] = {0};
+    uint64_t fresh[WORDS] = {0}, columns[WORDS] = {active[0], active[1]}, *done = own->parts[y].done;
+    NAME(contexts) contexts;
     for (uint32_t w = 0; w < WORDS; w++) row->bits[w] = row->minus[w] = 0;
-    if (choice->raw_bits) {
-        for (uint32_t w = 0; w < words; w++)
+    if (!choice->raw_bits || part == FIRST_PART) {
+        fl_wide some;
+        contexts = NAME(row_contexts)(n, own, b, y, refined, &some, words);
+        if (part == FIRST_PART) {
+            fl_store_wide(columns, fl_load_wide(columns) & some);
+            for (uint32_t w = 0; w < words; w++) done[w] = columns[w];
+        }
+    }
+    if (part == SECOND_PART)
+        for (uint32_t w = 0; w < words; w++) columns[w] &= ~done[w];
+    for (uint32_t w = 0; w < words; w++) {
+        if (choice->raw_bits)
             row->bits[w] = NAME(spread)(fl_take_raw(r, (uint32_t)__builtin_popcountll(columns[w])), columns[w]);
-    } else {
-        const NAME(contexts) contexts = NAME(row_contexts)(n, own, b, y, refined, words);
-        for (uint32_t w = 0; w < words; w++)
-            if (columns[w]) row->bits[w] = NAME(read_bits)(v, tables, &contexts, w, columns[w], lanes);
+        else if (columns[w])
+            row->bits[w] = NAME(read_bits)(v, tables, &contexts, w, columns[w], lanes);
     }
     for (uint32_t w = 0; w < words; w++) fresh[w] = row->bits[w] & ~own->state[y].one[w];
     if (choice->raw_signs) {
@@ -183,13 +194,25 @@ TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_
     }
 }
 
-TARGET FL_INLINE void NAME(set_row)(NAME(window) * n, band *own, uint32_t y, uint32_t plane, const row_symbols *row) {
+/* As fl_set_row. */
+TARGET FL_INLINE void NAME(set_row)(NAME(window) * n, band *own, uint32_t y, uint32_t plane, pass_part part,
+                                    const row_symbols *row) {
     state_row *at = own->state + y;
     const fl_wide bits = {row->bits[0], row->bits[1]}, minus = {row->minus[0], row->minus[1]};
-    fl_store_wide(own->magnitude[y].plane[plane], bits);
+    if (part == FIRST_PART) {
+        fl_store_wide(own->magnitude[y].plane[plane], bits);
+        fl_store_wide(own->parts[y].minus, minus);
+        return;
+    }
+    fl_wide before = n->own, magnitude = bits;
+    if (part == SECOND_PART) {
+        before &= ~fl_load_wide(own->parts[y].done);
+        magnitude |= fl_load_wide(own->magnitude[y].plane[plane]);
+    }
+    fl_store_wide(own->magnitude[y].plane[plane], magnitude);
     fl_store_wide(at->four, n->own_two);
-    fl_store_wide(at->two, n->own);
-    n->own_two = n->own;
+    fl_store_wide(at->two, before);
+    n->own_two = before;
     n->own |= bits;
     n->own_minus |= minus;
     fl_store_wide(at->one, n->own);
@@ -198,9 +221,9 @@ TARGET FL_INLINE void NAME(set_row)(NAME(window) * n, band *own, uint32_t y, uin
 
 /* ---- passes ------------------------------------------------------------------------------------------------------ */
 
-TARGET FL_INLINE void NAME(pass)(band *own, uint32_t b, uint32_t plane, const pass_choice *choice, fl_rans_reader *r,
-                                 const uint32_t lanes, const uint32_t words) {
-    const int refined = own->begun > plane + 1u;
+TARGET FL_INLINE void NAME(pass)(band *own, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
+                                 fl_rans_reader *r, const uint32_t lanes, const uint32_t words) {
+    const int refined = part != FIRST_PART && own->begun > plane + 1u;
     uint32_t usual = 0, follows = 0; /* the row above was decoded */
     NAME(window) n;
     NAME(lanes) v;
@@ -212,8 +235,10 @@ TARGET FL_INLINE void NAME(pass)(band *own, uint32_t b, uint32_t plane, const pa
         const uint32_t y1 = fl_min(y0 + BLOCK_ROWS, own->height);
         for (uint32_t w = 0; w < words; w++) columns[w] = fl_coded_columns(own, y0 / BLOCK_ROWS, w, plane);
         if ((columns[0] | columns[1]) == 0) {
-            for (uint32_t y = y0; y < y1; y++)
-                for (uint32_t w = 0; w < words; w++) own->magnitude[y].plane[plane][w] = 0;
+            for (uint32_t y = y0; y < y1 && part != SECOND_PART; y++) {
+                for (uint32_t w = 0; w < WORDS; w++) own->magnitude[y].plane[plane][w] = 0;
+                if (part == FIRST_PART) fl_fill(&own->parts[y], 0, sizeof own->parts[y]);
+            }
             follows = 0;
             continue;
         }
@@ -234,23 +259,24 @@ TARGET FL_INLINE void NAME(pass)(band *own, uint32_t b, uint32_t plane, const pa
             follows = 1;
             const uint32_t raw_before = r->raw_used;
             row_symbols row;
-            NAME(row)(&n, own, b, y, columns, choice, refined, r, &v, &tables, &row, &usual, lanes, words);
+            NAME(row)(&n, own, b, y, columns, part, choice, refined, r, &v, &tables, &row, &usual, lanes, words);
             if (v.words > v.end) { /* they ran out: once more, with care */
                 r->raw_used = raw_before;
-                fl_read_row(own, b, y, columns, choice, r, &row);
+                fl_read_row(own, b, y, columns, part, choice, r, &row);
                 NAME(load)(&v, r, lanes);
             }
-            NAME(set_row)(&n, own, y, plane, &row);
+            NAME(set_row)(&n, own, y, plane, part, &row);
         }
     }
     NAME(store)(&v, r, lanes);
+    if (part == FIRST_PART) fl_end_first_part(own, plane);
 }
 
 /* A function each, so that the compiler has to find registers for one at a time. */
 #define PASS(lanes, words)                                                                                             \
     TARGET static __attribute__((noinline)) void NAME(pass_##lanes##_##words)(                                         \
-        band * own, uint32_t b, uint32_t plane, const pass_choice *choice, fl_rans_reader *r) {                        \
-        NAME(pass)(own, b, plane, choice, r, lanes, words);                                                            \
+        band * own, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice, fl_rans_reader *r) {        \
+        NAME(pass)(own, b, plane, part, choice, r, lanes, words);                                                      \
     }
 PASS(8, 1)
 PASS(8, 2)
@@ -262,15 +288,16 @@ PASS(64, 1)
 PASS(64, 2)
 #undef PASS
 
-static void NAME(decode_pass)(fl_component *k, uint32_t b, uint32_t plane, const pass_choice *choice,
+static void NAME(decode_pass)(fl_component *k, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
                               fl_rans_reader *r) {
-    typedef void pass(band * own, uint32_t b, uint32_t plane, const pass_choice *choice, fl_rans_reader *r);
+    typedef void pass(band * own, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
+                      fl_rans_reader *r);
     static pass *const passes[4][2] = {{NAME(pass_8_1), NAME(pass_8_2)},
                                        {NAME(pass_16_1), NAME(pass_16_2)},
                                        {NAME(pass_32_1), NAME(pass_32_2)},
                                        {NAME(pass_64_1), NAME(pass_64_2)}};
     const uint32_t code = r->lanes > 16u ? (r->lanes > 32u ? 3u : 2u) : r->lanes > 8u ? 1u : 0u;
-    passes[code][k->bands[b].width > WORD](&k->bands[b], b, plane, choice, r);
+    passes[code][k->bands[b].width > WORD](&k->bands[b], b, plane, part, choice, r);
 }
 
 #endif

@@ -96,17 +96,16 @@ typedef struct {
     NAME(counter) counter;
 } NAME(taken);
 
-/* Eight words from row y on. `columns`: those that are coded. */
-TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint32_t y, const uint64_t *columns,
+/* Eight words from row y on. `columns`: those of active blocks, then those that are coded. */
+TARGET FL_INLINE void NAME(take_rows)(fl_encoder *e, uint32_t plane, pass_part part, uint32_t y, uint64_t *columns,
                                       uint8_t *row_signs, NAME(taken) * t, const uint32_t b, const uint32_t words) {
     const uint32_t sibling[2] = {b == 0, b == 2 ? 1 : 2};
     const size_t at = (y + BORDER) * words, up = at - words, down = at + words;
-    /* A row is coded after those above it, and a band after those before it. */
-    const uint64_t (*own)[PLANE_WORDS] = &e->known[b][plane];
-    const uint64_t (*first)[PLANE_WORDS] = &e->known[sibling[0]][plane + (sibling[0] > b)];
-    const uint64_t (*second)[PLANE_WORDS] = &e->known[sibling[1]][plane + (sibling[1] > b)];
-    const fl_rows one = NAME(rows)(own[1] + at), two = NAME(rows)(own[2] + at);
-    const fl_rows north = NAME(rows)(own[0] + up), south = NAME(rows)(own[1] + down);
+    /* A row is coded after those above it, but for first parts, which don't look at what is coded with them. */
+    const uint64_t (*known)[PLANE_WORDS] = &e->known[b][plane];
+    const uint64_t *own = e->one[b], *own2 = e->two[b], *above = known[part == FIRST_PART];
+    const fl_rows one = NAME(rows)(own + at), two = NAME(rows)(own2 + at);
+    const fl_rows north = NAME(rows)(above + up), south = NAME(rows)(own + down);
     const fl_rows_neighbours n = {
         .own = one,
         .west = fl_rows_left(one, 1, words),
@@ -116,27 +115,34 @@ TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint3
         .south = south,
         .south_west = fl_rows_left(south, 1, words),
         .south_east = fl_rows_right(south, 1, words),
-        .south2 = NAME(rows)(own[1] + down + words),
-        .a = NAME(rows)(first[0] + at),
-        .b = NAME(rows)(second[0] + at),
+        .south2 = NAME(rows)(own + down + words),
+        .a = NAME(rows)(e->one[sibling[0]] + at),
+        .b = NAME(rows)(e->one[sibling[1]] + at),
         .north = north,
         .north_west = fl_rows_left(north, 1, words),
         .north_east = fl_rows_right(north, 1, words),
-        .north2 = NAME(rows)(own[0] + up - words),
+        .north2 = NAME(rows)(above + up - words),
         .own_two = two,
         .west_two = fl_rows_left(two, 1, words),
         .east_two = fl_rows_right(two, 1, words),
-        .north_two = NAME(rows)(own[1] + up),
-        .south_two = NAME(rows)(own[2] + down),
-        .a_two = NAME(rows)(first[1] + at),
-        .b_two = NAME(rows)(second[1] + at),
-        .own_four = NAME(rows)(own[3] + at),
+        .north_two = NAME(rows)(known[1] + up),
+        .south_two = NAME(rows)(own2 + down),
+        .a_two = NAME(rows)(e->two[sibling[0]] + at),
+        .b_two = NAME(rows)(e->two[sibling[1]] + at),
+        .own_four = NAME(rows)(known[3] + at),
     };
-    const fl_rows coded = NAME(rows)(columns), bits = NAME(rows)(e->magnitude[b][plane] + at) & coded;
-    const fl_rows old = one & coded, fresh = bits & ~one;
-    fl_rows slices[6];
+    fl_rows slices[6], coded = NAME(rows)(columns);
     uint64_t stored[6][WORDS_AT_ONCE], now[WORDS_AT_ONCE], before[WORDS_AT_ONCE];
     fl_rows_significance(&n, slices, (int)b);
+    if (part == FIRST_PART) coded &= (slices[0] | slices[1] | slices[2] | slices[3]) & ~one;
+    if (part == SECOND_PART) coded &= ~NAME(rows)(e->done[b] + at);
+    const fl_rows bits = NAME(rows)(e->magnitude[b][plane] + at) & coded, old = one & coded, fresh = bits & ~one;
+    if (part == FIRST_PART) {
+        const fl_rows half = one | bits;
+        fl_copy(e->done[b] + at, &coded, sizeof coded);
+        fl_copy(e->half_known[b] + at, &half, sizeof half);
+    }
+    if (part != WHOLE) fl_copy(columns, &coded, sizeof coded);
     slices[4] = one ^ one;
     if (NAME(any)(one)) fl_rows_refinement(&n, slices);
     slices[5] = bits;
@@ -181,19 +187,28 @@ TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint3
     }
 }
 
-TARGET FL_INLINE void NAME(take_band)(const fl_encoder *e, uint32_t plane, coded_pass *pass, uint32_t height,
+TARGET FL_INLINE void NAME(take_band)(fl_encoder *e, uint32_t plane, pass_part part, coded_pass *pass, const band *own,
                                       NAME(taken) * t, const uint32_t b, const uint32_t words) {
-    for (uint32_t y = 0; y < height; y += WORDS_AT_ONCE / words) {
-        const uint64_t *block = pass->columns[y / BLOCK_ROWS];
-        uint64_t columns[WORDS_AT_ONCE] = {0};
-        if ((block[0] | block[1]) == 0) continue;
+    const uint32_t height = own->height, rows = WORDS_AT_ONCE / words;
+    for (uint32_t y = 0; y < height; y += rows) {
+        uint64_t columns[WORDS_AT_ONCE] = {0}, block[WORDS] = {0}, any = 0;
+        for (uint32_t w = 0; w < words; w++) any |= block[w] = fl_coded_columns(own, y / BLOCK_ROWS, w, plane);
+        if (any == 0) {
+            fl_fill(pass->columns[y], 0, rows * sizeof pass->columns[y]);
+            continue;
+        }
         for (uint32_t i = 0; i < fl_min(WORDS_AT_ONCE, (height - y) * words); i++) columns[i] = block[i % words];
-        NAME(take_rows)(e, plane, y, columns, pass->row_signs + y, t, b, words);
+        NAME(take_rows)(e, plane, part, y, columns, pass->row_signs + y, t, b, words);
+        for (uint32_t i = 0; i < rows; i++) {
+            pass->columns[y + i][0] = columns[i * words];
+            pass->columns[y + i][1] = words > 1u ? columns[i * words + 1u] : 0u;
+        }
+        for (uint32_t i = 0; i < WORDS_AT_ONCE; i++) pass->bit_count += (uint32_t)__builtin_popcountll(columns[i]);
     }
 }
 
-TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, uint32_t plane, coded_pass *pass,
-                                   symbol_counts *counts) {
+TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, uint32_t plane, pass_part part,
+                                   coded_pass *pass, symbol_counts *counts) {
     const band *own = &k->bands[b];
     NAME(taken) t;
     t.symbols = e->symbols + e->symbol_count;
@@ -204,24 +219,24 @@ TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, u
     pass->signs = e->sign_count;
     pass->bit_count = 0;
     fl_fill(pass->row_signs, 0, sizeof pass->row_signs);
-    for (uint32_t y = 0; y < own->height; y += BLOCK_ROWS)
-        for (uint32_t w = 0; w < WORDS; w++) {
-            uint64_t columns = w * WORD < own->width ? fl_coded_columns(own, y / BLOCK_ROWS, w, plane) : 0u;
-            pass->columns[y / BLOCK_ROWS][w] = columns;
-            pass->bit_count += (uint32_t)__builtin_popcountll(columns) * fl_min(BLOCK_ROWS, own->height - y);
-        }
+    if (part == FIRST_PART) {
+        fl_fill(e->done[b], 0, sizeof e->done[b]);
+        fl_fill(e->half_known[b], 0, sizeof e->half_known[b]);
+    }
     if (b == 0 && e->words == 1)
-        NAME(take_band)(e, plane, pass, own->height, &t, 0, 1);
+        NAME(take_band)(e, plane, part, pass, own, &t, 0, 1);
     else if (b == 0)
-        NAME(take_band)(e, plane, pass, own->height, &t, 0, 2);
+        NAME(take_band)(e, plane, part, pass, own, &t, 0, 2);
     else if (b == 1 && e->words == 1)
-        NAME(take_band)(e, plane, pass, own->height, &t, 1, 1);
+        NAME(take_band)(e, plane, part, pass, own, &t, 1, 1);
     else if (b == 1)
-        NAME(take_band)(e, plane, pass, own->height, &t, 1, 2);
+        NAME(take_band)(e, plane, part, pass, own, &t, 1, 2);
     else if (e->words == 1)
-        NAME(take_band)(e, plane, pass, own->height, &t, 2, 1);
+        NAME(take_band)(e, plane, part, pass, own, &t, 2, 1);
     else
-        NAME(take_band)(e, plane, pass, own->height, &t, 2, 2);
+        NAME(take_band)(e, plane, part, pass, own, &t, 2, 2);
+    e->one[b] = part == FIRST_PART ? e->half_known[b] : e->known[b][plane];
+    e->two[b] = e->known[b][part == FIRST_PART ? plane + 2u : plane + 1u];
     NAME(end_count)(&t.counter, counts);
     pass->refined = t.refined;
     pass->sign_count = (uint32_t)(t.signs - e->signs) - e->sign_count;
@@ -241,9 +256,9 @@ TARGET static void NAME(put_raw)(const fl_encoder *e, uint32_t component, uint32
         const coded_pass *pass = &e->component[component].pass[s];
         if (!pass->choice.coded || (!pass->choice.raw_bits && !pass->choice.raw_signs)) continue;
         const uint8_t *symbols = e->symbols + pass->symbols, *signs = e->signs + pass->signs;
-        const uint32_t height = e->tile.component[component].bands[pass_band(s)].height;
+        const uint32_t height = fl_rows_of(e, component, s);
         for (uint32_t y = 0; y < height; y++) {
-            const uint64_t *columns = pass->columns[y / BLOCK_ROWS];
+            const uint64_t *columns = pass->columns[y];
             for (uint32_t i = 0; i < WORDS; i++) {
                 if (columns[i] == 0) continue;
                 if (pass->choice.raw_bits) {
@@ -271,11 +286,11 @@ TARGET FL_INLINE uint8_t *NAME(push_passes)(fl_encoder *e, uint32_t component, u
     for (uint32_t s = end; s-- > first;) {
         const coded_pass *pass = &e->component[component].pass[s];
         if (!pass->choice.coded || (pass->choice.raw_bits && pass->choice.raw_signs)) continue;
-        const uint32_t height = e->tile.component[component].bands[pass_band(s)].height;
+        const uint32_t height = fl_rows_of(e, component, s);
         const uint8_t *symbols = e->symbols + pass->symbols_end, *signs = e->signs + pass->signs + pass->sign_count;
         NAME(use)(&v, e, &pass->choice, lanes);
         for (uint32_t y = height; y-- > 0u;) {
-            const uint64_t *columns = pass->columns[y / BLOCK_ROWS];
+            const uint64_t *columns = pass->columns[y];
             if (v.words - floor < enough) return 0;
             signs -= pass->row_signs[y];
             if (!pass->choice.raw_signs)

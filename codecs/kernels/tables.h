@@ -10,7 +10,7 @@ extern const uint16_t fl_significance_tables[FL_SIGNIFICANCE_TABLES][16];
 extern const uint16_t fl_refinement_tables[FL_REFINEMENT_TABLES][16];
 extern const uint16_t fl_sign_tables[FL_SIGN_TABLES][9];
 extern const uint16_t fl_logistic[256];
-extern const uint16_t fl_prior[41];
+extern const uint16_t fl_prior[3][57];
 extern const uint16_t fl_cost_steps[256];
 extern const uint8_t fl_rank[256][8];
 #if defined(__wasm_simd128__)

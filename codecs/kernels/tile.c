@@ -32,6 +32,7 @@ void fl_tile_start(fl_tile *t, uint32_t components) {
     t->components = components;
     t->is_static = t->lanes = 0;
     fl_model_reset(&t->static_model, 1);
+    fl_model_reset(&t->split_model, 1);
     for (uint32_t i = 0; i < 2u; i++) fl_model_reset(t->more[i], 8);
     for (uint32_t i = 0; i < components; i++) t->component[i].planes = t->component[i].passes = 0;
 }
@@ -41,7 +42,7 @@ static void start_models(component_models *m) {
     static const uint16_t BLOCK_ZERO[5] = {29568, 21568, 14368, 8768, 5568};
     for (uint32_t b = 0; b < BANDS; b++) {
         for (uint32_t i = 0; i < 5u; i++) m->block[b][i] = (fl_model){BLOCK_ZERO[i], 3};
-        for (uint32_t i = 0; i < CONTEXTS; i++) m->symbol[b][i] = (fl_model){(uint16_t)(8u * fl_prior[i]), 7};
+        for (uint32_t i = 0; i < MODELS; i++) m->symbol[b][i] = (fl_model){(uint16_t)(8u * fl_prior[b][i]), 7};
     }
     fl_model_reset(m->raw, 2);
     fl_model_reset(m->same, SETS);
@@ -59,11 +60,13 @@ void fl_component_start(fl_component *k, const fl_tile_shape *shape, uint32_t pl
     const uint32_t heights[BANDS] = {shape->y.low, shape->y.high, shape->y.high};
     k->planes = planes;
     k->passes = 0;
+    fl_fill(k->split, 0, sizeof k->split);
     for (uint32_t b = 0; b < BANDS; b++) {
         band *own = &k->bands[b];
         *own = (band){.width = widths[b], .height = heights[b], .state = k->state[b] + BORDER};
         if (shape->is_base && b == 2u) *own = (band){.width = widths[1], .height = heights[0], .state = own->state};
         own->magnitude = k->magnitude[b];
+        own->parts = k->parts[b];
         own->active = k->active[b] + BLOCK_STRIDE + 1;
         for (uint32_t i = 0; i < 2u; i++) own->siblings[i] = k->state[SIBLING[b][i]] + BORDER;
         fl_fill(k->state[b], 0, (fl_max(shape->y.low, shape->y.high) + 2 * BORDER) * sizeof(state_row));
@@ -102,11 +105,19 @@ FL_INLINE int code_layer(fl_coder *c, fl_tile *t, fl_layer *layer, const int enc
     if (!t->is_static) t->is_static = fl_code(c, &t->static_model, layer->is_static, encoding);
     layer->is_static = (uint8_t)t->is_static;
     for (uint32_t i = 0; i < t->components; i++) {
-        const fl_component *k = &t->component[i];
-        uint32_t left = BANDS * k->planes - k->passes, count = 0;
-        while (count < left && fl_code(c, &t->more[i > 0][fl_min(count, 7)], layer->count[i] > count, encoding))
+        fl_component *k = &t->component[i];
+        uint32_t place = k->passes, count = 0;
+        while (place < PLACES * k->planes &&
+               fl_code(c, &t->more[i > 0][fl_min(count, 7)], layer->end[i] > place, encoding)) {
+            if (place % PLACES == 0) {
+                uint8_t *split = &k->split[pass_plane(k, place)];
+                *split = (uint8_t)fl_code(c, &t->split_model, *split, encoding);
+                if (!*split) place += BANDS;
+            }
+            place++;
             count++;
-        layer->count[i] = (uint8_t)count;
+        }
+        layer->end[i] = (uint8_t)place;
         passes += count;
     }
     uint32_t before = t->lanes;

@@ -30,18 +30,27 @@ typedef struct {
 
 /* Contexts of bits, 0 .. 15 significance, 16 .. 31 refinement; then of signs, 3 (h + 1) + v + 1. */
 enum { BIT_CONTEXTS = 32, SIGN_CONTEXTS = 9, CONTEXTS = BIT_CONTEXTS + SIGN_CONTEXTS };
+/* Adaptive models are by context, and first parts have some of their own for significance, behind the others. */
+enum { FIRST_MODELS = CONTEXTS, MODELS = CONTEXTS + 16 };
 
 /* Contexts of the bits of 64 columns: bit[i] has bit i of each. */
 typedef struct {
     uint64_t bit[5];
 } context_bits;
 
+/* Of a row whose plane is split, from the first part to the second: which columns the first part has coded, and which of
+ * those that became significant are negative. */
+typedef struct {
+    uint64_t done[WORDS], minus[WORDS];
+} part_row;
+
 typedef struct {
     uint32_t width, height;
     uint32_t begun;               /* the plane at which the first block became active + 1; 0: none is */
     state_row *state;             /* of row 0 */
     const state_row *siblings[2]; /* the same rows of the other bands */
-    magnitude_row *magnitude;     /* the encoder's input; the decoder's result, in planes below `begun` */
+    magnitude_row *magnitude;     /* the decoder's result, in planes below `begun` */
+    part_row *parts;
     uint8_t *active;              /* of block (0, 0): the plane at which it became active + 1, 0: it is not */
 } band;
 
@@ -61,32 +70,51 @@ typedef struct {
 
 /* Models of the range coder: of block flags and choices, and in adaptive layers of the symbols too. */
 typedef struct {
-    fl_model block[3][5], raw[2], same[SETS], is_explicit[SETS], symbol[3][CONTEXTS];
+    fl_model block[3][5], raw[2], same[SETS], is_explicit[SETS], symbol[3][MODELS];
     table_choice last[SETS];
 } component_models;
 
-/* One component. A pass is a plane of a band; pass s is plane planes - 1 - s / 3 of band s % 3. */
-enum { BANDS = 3, MOST_PASSES = BANDS * FL_MAX_PLANES };
+/* One component. A pass is a plane of a band, or a part of that: a plane is coded whole, or is split into a first part of
+ * each band and then a second one of each. Passes have places: the first parts of plane planes - 1 - s / 6 are at the
+ * places s with s % 6 < 3, second parts and whole planes at the others, the band is s % 3. Where a plane is whole there
+ * is nothing at the first three. */
+enum { BANDS = 3, PLACES = 2 * BANDS, MOST_PASSES = PLACES * FL_MAX_PLANES };
+typedef enum { WHOLE, FIRST_PART, SECOND_PART } pass_part;
 typedef struct {
-    uint32_t planes; /* 0: all coefficients are 0 */
-    uint32_t passes; /* so many are coded */
+    uint32_t planes;              /* 0: all coefficients are 0 */
+    uint32_t passes;              /* up to this place they are coded */
+    uint8_t split[FL_MAX_PLANES]; /* of each plane that is begun */
     band bands[BANDS];
     component_models models;
     uint8_t active[BANDS][BLOCK_AREA]; /* with a border of zeros */
     state_row state[BANDS][ROWS];
     magnitude_row magnitude[BANDS][FL_MAX_TILE];
+    part_row parts[BANDS][FL_MAX_TILE];
 } fl_component;
 
 typedef struct {
     uint32_t components;
     uint32_t is_static; /* a layer was: so are all others */
     uint32_t lanes;     /* code of the lanes of the layer before, 0 .. MOST_LANES_CODE */
-    fl_model static_model, more[2][8];
+    fl_model static_model, split_model, more[2][8];
     fl_component component[FL_MAX_COMPONENTS]; /* `components` of them; scratch may end there */
 } fl_tile;
 
-static inline uint32_t pass_plane(const fl_component *k, uint32_t pass) { return k->planes - 1u - pass / BANDS; }
-static inline uint32_t pass_band(uint32_t pass) { return pass % BANDS; }
+static inline uint32_t pass_plane(const fl_component *k, uint32_t place) { return k->planes - 1u - place / PLACES; }
+static inline uint32_t pass_band(uint32_t place) { return place % BANDS; }
+static inline pass_part pass_part_of(const fl_component *k, uint32_t place) {
+    return place % PLACES < BANDS ? FIRST_PART : k->split[pass_plane(k, place)] ? SECOND_PART : WHOLE;
+}
+/* Is there a pass at a place? */
+static inline int pass_is(const fl_component *k, uint32_t place) {
+    return place % PLACES >= BANDS || k->split[pass_plane(k, place)];
+}
+/* Is it the first one of its plane and band, which begins with block flags? */
+static inline int pass_opens(const fl_component *k, uint32_t place) { return pass_part_of(k, place) != SECOND_PART; }
+/* Planes of band b that are wholly coded before a place. */
+static inline uint32_t planes_before(uint32_t b, uint32_t place) {
+    return place / PLACES + (place % PLACES > BANDS + b);
+}
 
 /* ---- rANS (SPEC 3.5.2) ------------------------------------------------------------------------------------------- */
 
@@ -119,7 +147,7 @@ void fl_write_planes(fl_coder *c, fl_tile *t);
 typedef struct {
     uint8_t is_static;
     uint8_t lanes;                    /* a code; static layers only */
-    uint8_t count[FL_MAX_COMPONENTS]; /* passes of each component */
+    uint8_t end[FL_MAX_COMPONENTS]; /* the place of each component that its passes reach */
 } fl_layer;
 int fl_read_layer(fl_coder *c, fl_tile *t, fl_layer *layer); /* 0: it is illegal */
 void fl_write_layer(fl_coder *c, fl_tile *t, const fl_layer *layer);
@@ -169,7 +197,8 @@ typedef struct {
 /* All give the same bits. */
 typedef struct {
     /* Decode one pass into state, sign and magnitude. */
-    void (*decode_pass)(fl_component *k, uint32_t b, uint32_t plane, const pass_choice *choice, fl_rans_reader *r);
+    void (*decode_pass)(fl_component *k, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
+                        fl_rans_reader *r);
     /* Magnitudes and signs of a band to coefficients, int32 if `wide`, else int16. */
     void (*finish)(const fl_component *k, uint32_t b, fl_points points, void *coefs, int wide);
     const fl_encode_ops *encode;

@@ -51,7 +51,7 @@ static uint32_t list_pass(fl_encoder *e, const coded_pass *pass, uint32_t height
             e->tail_codes[n++] = e->sign_codes[e->signs[signs + i]];
         }
         for (uint32_t w = WORDS; w-- > 0u;) {
-            uint64_t columns = pass->columns[y / BLOCK_ROWS][w];
+            uint64_t columns = pass->columns[y][w];
             at -= columns ? WORD : 0u;
             while (columns && !pass->choice.raw_bits) {
                 uint32_t x = 63u - (uint32_t)__builtin_clzll(columns);
@@ -76,7 +76,7 @@ static void list_tail(fl_encoder *e, const tile_layers *t, tail *tail) {
             for (uint32_t s = t->passes[layer + 1u][c]; s-- > t->passes[layer][c];) {
                 const coded_pass *pass = &e->component[c].pass[s];
                 if (pass->choice.coded && !(pass->choice.raw_bits && pass->choice.raw_signs))
-                    n = list_pass(e, pass, e->tile.component[c].bands[pass_band(s)].height, l->lanes, n, tail->most);
+                    n = list_pass(e, pass, fl_rows_of(e, c, s), l->lanes, n, tail->most);
             }
         if (n < tail->most)
             for (uint32_t i = l->lanes_before; i < l->lanes; i++) tail->left[i] = n;
