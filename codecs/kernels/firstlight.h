@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FL_FORMAT_VERSION 2u
+#define FL_FORMAT_VERSION 3u
 #define FL_MAX_SIDE 65536u
-#define FL_MAX_LEVELS 12u /* decompositions; 65536 >> 12 = 16 */
+#define FL_MAX_LEVELS 14u /* decompositions; 65536 >> 14 = 4 */
 #define FL_MAX_LAYERS 24u
 #define FL_MAX_GROUPS 4u
 #define FL_MAX_COMPONENTS 4u
@@ -44,7 +44,8 @@ typedef struct {
     uint32_t tiles_x, tiles_y; /* ceil(width / tile), ceil(height / tile) */
     uint32_t layers;           /* 1..FL_MAX_LAYERS */
     uint32_t first_tile;       /* tiles of all coarser levels */
-    uint32_t first_segment;    /* segments of all coarser levels */
+    /* Segments before this level's first one in each group. */
+    uint32_t first_segment[FL_MAX_GROUPS];
     /* error[n]: what this level adds to the bound on |error| of any sample of this or a finer level when only the
      * first n layers of it are there (SPEC 2.4). */
     uint32_t error[FL_MAX_LAYERS + 1];
@@ -55,7 +56,7 @@ typedef struct {
 /* A parsed head. All fields are uint32 so that bindings can read it as a flat array. */
 typedef struct {
     uint32_t version, codec;
-    uint32_t head_size;                  /* bytes, checksum included */
+    uint32_t head_size;                  /* bytes, of all parts, checksums included */
     uint32_t width, height;              /* samples, 1..FL_MAX_SIDE */
     uint32_t components;                 /* 1..FL_MAX_COMPONENTS */
     uint32_t bits, is_signed;            /* 1..16; samples are stored in 8 or 16 bits */
@@ -63,12 +64,14 @@ typedef struct {
     uint32_t levels;                     /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
     uint32_t margin;                     /* samples around a region that its decoding needs, at every level */
     uint32_t tiles, segments;            /* totals over levels */
-    uint32_t index_offset;               /* where the range-coded part of the head starts */
+    uint32_t index_offset;               /* where the range-coded index starts in the first part */
     uint32_t transform;                  /* FL_TRANSFORM_* */
     uint32_t values;                     /* entries of the value table (SPEC 3.9); 0: samples are coded as they are */
     uint32_t values_offset;              /* where the value table starts in the head */
-    uint32_t groups;                     /* 1..FL_MAX_GROUPS */
+    uint32_t groups;                     /* 1..FL_MAX_GROUPS; those that are known, layers included: see fl_head_parse */
     uint32_t group_start[FL_MAX_GROUPS]; /* first layer of each group; [0] is 0 */
+    uint32_t parts;                      /* of the head, one for each group of the shard */
+    uint32_t part_end[FL_MAX_GROUPS];    /* where each ends */
     fl_level level[FL_MAX_LEVELS + 1];   /* [0 .. levels] are valid */
 } fl_info;
 
@@ -83,13 +86,16 @@ typedef struct {
 /* sizeof(fl_info) as compiled: bindings check their own idea of it. */
 FL_EXPORT uint32_t fl_info_size(void);
 
-/* Parse and check the head of a shard. `data` may hold more or less than the head. FL_INSUFFICIENT: info->head_size
- * says how many bytes are needed, or 0 when even that is not yet known. */
-FL_EXPORT fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info);
+/* Parse and check the head of a shard, but for its index. `data` may hold more or less than the head. Of at most
+ * `groups` groups the parts are looked at; with fewer than the shard has, *info tells of a shard of no more layers than
+ * those, whose segments are the first ones. FL_INSUFFICIENT: info->head_size says how many bytes are needed, or 0 when
+ * even that is not yet known. */
+FL_EXPORT fl_status fl_head_parse(const uint8_t *data, size_t size, uint32_t groups, fl_info *info);
 
-/* Byte offsets of all segments from the start of the shard: offsets[segments + 1]; segment s is
- * [offsets[s], offsets[s + 1]). `info` must come from fl_head_parse of the same bytes. */
-FL_EXPORT fl_status fl_head_offsets(const uint8_t *data, size_t size, const fl_info *info, uint32_t *offsets);
+/* The index: the levels' tables of errors, and byte offsets of all segments from the start of the shard:
+ * offsets[segments + 1]; segment s is [offsets[s], offsets[s + 1]). `info` must come from fl_head_parse of the same
+ * bytes. */
+FL_EXPORT fl_status fl_head_index(const uint8_t *data, size_t size, fl_info *info, uint32_t *offsets);
 
 /* The value table: values[info->values], ascending; signed samples in two's complement, 16 bits. */
 FL_EXPORT fl_status fl_head_values(const uint8_t *data, size_t size, const fl_info *info, uint16_t *values);

@@ -1,8 +1,8 @@
-/* Shard heads: geometry, level table, groups, value table (SPEC 2, 3.2, 3.9); what is range coded is in index.c. */
+/* Shard heads: geometry, groups, value table, parts (SPEC 2, 3.2, 3.9); what is range coded is in index.c. */
 #include "index.h"
 #include "transform.h"
 
-enum { HEAD_SIZE_AT = 8, LEVEL_TABLE_AT = 26, CHECKSUM_BYTES = 4 };
+enum { HEAD_SIZE_AT = 6, MOST_FIXED = 80 };
 /* More than this is no head that an encoder writes, and no number that a reader should fetch on trust. */
 #define MAX_HEAD (16u << 20)
 #define MAX_SEGMENTS (16u << 20)
@@ -34,12 +34,19 @@ static fl_status fill_geometry(fl_info *info) {
         level->tiles_x = fl_ceil_shift(level->width, level->tile_log2);
         level->tiles_y = fl_ceil_shift(level->height, level->tile_log2);
         level->first_tile = (uint32_t)tiles;
-        level->first_segment = (uint32_t)segments;
         tiles += (uint64_t)level->tiles_x * level->tiles_y;
         segments += (uint64_t)level->tiles_x * level->tiles_y * level->layers;
-        /* So that the 32-bit casts above hold: at most 2^15 x 2^15 tiles of one level are added to this. */
+        /* So that 32-bit casts hold: at most 2^15 x 2^15 tiles of one level are added to this. */
         if (segments > MAX_SEGMENTS) return FL_INVALID;
     }
+    uint32_t first = 0;
+    for (uint32_t g = 0; g < info->groups; g++)
+        for (uint32_t k = info->levels + 1u; k-- > 0;) {
+            fl_level *level = &info->level[k];
+            level->first_segment[g] = first;
+            first += level->tiles_x * level->tiles_y *
+                     (fl_group_start(info, g + 1u, level->layers) - fl_group_start(info, g, level->layers));
+        }
     info->tiles = (uint32_t)tiles;
     info->segments = (uint32_t)segments;
     return FL_OK;
@@ -57,7 +64,24 @@ uint32_t fl_segment(const fl_info *info, uint32_t level, uint32_t layer, uint32_
     uint32_t group = 0;
     while (group + 1u < info->groups && info->group_start[group + 1u] <= layer) group++;
     uint32_t start = info->group_start[group], end = fl_group_start(info, group + 1u, l->layers);
-    return l->first_segment + l->tiles_x * l->tiles_y * start + tile * (end - start) + (layer - start);
+    return l->first_segment[group] + tile * (end - start) + (layer - start);
+}
+
+static uint32_t levels_of(const fl_info *info) {
+    uint32_t levels = 0;
+    while (fl_ceil_shift(fl_max(info->width, info->height), levels) > (1u << FL_BASE_LOG2)) levels++;
+    return levels;
+}
+
+/* Sizes and layers of all levels, from those of level 0; tiles get smaller from level to level, `falls` times. */
+static void fill_levels(fl_info *info, uint32_t tile_log2, uint32_t falls, uint32_t layers) {
+    info->margin = fl_margin(info->transform);
+    info->levels = levels_of(info);
+    for (uint32_t k = 0; k <= info->levels; k++) {
+        uint32_t fall = fl_min(k, falls);
+        info->level[k].tile_log2 = k == info->levels ? FL_BASE_LOG2 : tile_log2 > fall ? tile_log2 - fall : 1u;
+        info->level[k].layers = k == info->levels ? 1u : layers;
+    }
 }
 
 fl_status fl_head_plan(fl_info *info) {
@@ -66,15 +90,9 @@ fl_status fl_head_plan(fl_info *info) {
     if (status != FL_OK) return status;
     if (!groups_are_legal(info) || layers < 1 || layers > FL_MAX_LAYERS) return FL_INVALID;
     info->version = FL_FORMAT_VERSION;
-    info->margin = fl_margin(info->transform);
-    info->levels = 0;
-    while (fl_ceil_shift(fl_max(info->width, info->height), info->levels) > (1u << FL_BASE_LOG2)) info->levels++;
+    info->parts = info->groups;
     /* Small tiles let a view leave out what it doesn't show; a small shard is shown whole. */
-    uint32_t finer = fl_max(info->width, info->height) > 1024u ? 2u : 0u;
-    for (uint32_t k = 0; k <= info->levels; k++) {
-        info->level[k].tile_log2 = k == info->levels ? FL_BASE_LOG2 : FL_MAX_TILE_LOG2 - fl_min(k, finer);
-        info->level[k].layers = k == info->levels ? 1u : layers;
-    }
+    fill_levels(info, FL_MAX_TILE_LOG2, fl_max(info->width, info->height) > 1024u ? 2u : 0u, layers);
     return fill_geometry(info);
 }
 
@@ -133,75 +151,101 @@ static fl_status read_values(fl_info *info, reader *r, uint16_t *values) {
 }
 
 fl_status fl_head_values(const uint8_t *data, size_t size, const fl_info *info, uint16_t *values) {
-    if (size < info->head_size) return FL_INSUFFICIENT;
+    if (size < info->part_end[0]) return FL_INSUFFICIENT;
     fl_info again = *info;
-    reader r = {data, info->values_offset, info->head_size - CHECKSUM_BYTES, 0};
+    reader r = {data, info->values_offset, info->part_end[0] - FL_CHECKSUM_BYTES, 0};
     return read_values(&again, &r, values);
 }
 
-/* Rules of the wavelet codec on the level table (SPEC 3.2). */
-static int levels_are_wavelet(const fl_info *info) {
-    const fl_level *base = &info->level[info->levels];
-    if (info->levels > FL_MAX_LEVELS) return 0;
-    if (base->layers != 1 || base->tile_log2 != FL_BASE_LOG2) return 0;
-    if (fl_ceil_shift(fl_max(info->width, info->height), info->levels) > (1u << FL_BASE_LOG2)) return 0;
-    for (uint32_t k = 0; k < info->levels; k++) {
-        const fl_level *level = &info->level[k];
-        if (level->layers != info->level[0].layers || level->tile_log2 < 1 || level->tile_log2 > FL_MAX_TILE_LOG2)
-            return 0;
+/* The fixed fields and the groups: everything before the value table. */
+static fl_status read_fixed(const uint8_t *data, size_t size, fl_info *info, reader *r) {
+    *r = (reader){data, HEAD_SIZE_AT, size, 0};
+    info->head_size = read_varint(r);
+    if (r->bad) return FL_CORRUPT;
+    if (info->head_size > MAX_HEAD) return FL_CORRUPT;
+    info->width = read_varint(r);
+    info->height = read_varint(r);
+    const uint32_t kind = read_byte(r), sample = read_byte(r), tiles = read_byte(r), layers = read_byte(r);
+    info->components = 1u + (kind & 3u);
+    info->colour = kind >> 2 & 3u;
+    info->transform = kind >> 4;
+    info->bits = sample & 127u;
+    info->is_signed = sample >> 7;
+    info->groups = info->parts = 1u + (layers >> 5);
+    if (r->bad || check_samples(info) != FL_OK || tiles >> 6 || (layers & 31u) > FL_MAX_LAYERS || (layers & 31u) == 0 ||
+        info->parts > FL_MAX_GROUPS)
+        return FL_CORRUPT;
+    uint64_t others = 0;
+    for (uint32_t g = 1; g < info->parts; g++) {
+        info->group_start[g] = read_byte(r);
+        info->part_end[g] = read_varint(r); /* its bytes, for now */
+        others += info->part_end[g];
+        if (info->part_end[g] < FL_CHECKSUM_BYTES) r->bad = 1;
     }
-    return info->margin >= fl_margin(info->transform);
+    if (r->bad || !groups_are_legal(info) || others + r->at + FL_CHECKSUM_BYTES > info->head_size) return FL_CORRUPT;
+    info->part_end[0] = info->head_size - (uint32_t)others;
+    for (uint32_t g = 1; g < info->parts; g++) info->part_end[g] += info->part_end[g - 1u];
+    fill_levels(info, 1u + (tiles & 7u), tiles >> 3, layers & 31u);
+    return FL_OK;
 }
 
-fl_status fl_head_parse(const uint8_t *data, size_t size, fl_info *info) {
+/* Know only the first `groups` groups. */
+static void forget_groups(fl_info *info, uint32_t groups) {
+    if (groups >= info->groups) return;
+    for (uint32_t k = 0; k <= info->levels; k++)
+        info->level[k].layers = fl_min(info->level[k].layers, info->group_start[groups]);
+    info->groups = groups;
+}
+
+static int part_is_sound(const uint8_t *data, uint32_t begin, uint32_t end) {
+    return fl_crc32c(data + begin, end - begin - FL_CHECKSUM_BYTES) == fl_read32(data + end - FL_CHECKSUM_BYTES);
+}
+
+static uint32_t segments_of(const fl_info *info, uint32_t group) {
+    return group + 1u < info->groups ? info->level[info->levels].first_segment[group + 1u] -
+                                           info->level[info->levels].first_segment[group]
+                                     : info->segments - info->level[info->levels].first_segment[group];
+}
+
+fl_status fl_head_parse(const uint8_t *data, size_t size, uint32_t groups, fl_info *info) {
+    fl_info found = {0};
+    reader r;
     fl_fill(info, 0, sizeof *info);
     for (size_t i = 0; i < sizeof MAGIC && i < size; i++)
         if (data[i] != MAGIC[i]) return FL_CORRUPT;
     if (size > 4 && data[4] != FL_FORMAT_VERSION) return FL_UNSUPPORTED;
     if (size > 5 && data[5] != FL_CODEC_WAVELET) return FL_UNSUPPORTED;
-    if (size < HEAD_SIZE_AT + 4) return FL_INSUFFICIENT;
-    uint32_t head_size = fl_read32(data + HEAD_SIZE_AT);
-    if (data[6] != 0 || data[7] != 0 || head_size < LEVEL_TABLE_AT + CHECKSUM_BYTES || head_size > MAX_HEAD)
-        return FL_CORRUPT;
-    info->head_size = head_size;
-    if (size < head_size) return FL_INSUFFICIENT;
-    if (fl_crc32c(data, head_size - CHECKSUM_BYTES) != fl_read32(data + head_size - CHECKSUM_BYTES)) return FL_CORRUPT;
-
+    if (groups < 1) return FL_INVALID;
+    if (size <= HEAD_SIZE_AT) return FL_INSUFFICIENT;
+    const fl_status fixed = read_fixed(data, size, &found, &r);
+    if (fixed != FL_OK && r.at >= size && size < MOST_FIXED) return FL_INSUFFICIENT;
+    if (fixed != FL_OK) return fixed;
+    *info = found;
     info->version = data[4];
     info->codec = data[5];
-    info->width = fl_read32(data + 12);
-    info->height = fl_read32(data + 16);
-    info->components = data[20];
-    info->bits = data[21] & 127u;
-    info->is_signed = data[21] >> 7;
-    info->colour = data[22];
-    info->levels = data[23];
-    info->margin = data[24];
-    info->transform = data[25];
-    if (check_samples(info) != FL_OK || info->levels > FL_MAX_LEVELS) return FL_CORRUPT;
-
-    reader r = {data, LEVEL_TABLE_AT, head_size - CHECKSUM_BYTES, 0};
-    for (uint32_t k = info->levels + 1u; k-- > 0;) {
-        info->level[k].tile_log2 = read_byte(&r);
-        info->level[k].layers = read_byte(&r);
-        if (info->level[k].tile_log2 > 16u || info->level[k].layers < 1 || info->level[k].layers > FL_MAX_LAYERS)
-            return FL_CORRUPT;
-    }
-    info->groups = read_byte(&r);
-    for (uint32_t g = 1; g < info->groups && g < FL_MAX_GROUPS; g++) info->group_start[g] = read_byte(&r);
-    if (r.bad || !levels_are_wavelet(info) || !groups_are_legal(info) || fill_geometry(info) != FL_OK)
-        return FL_CORRUPT;
+    const uint32_t known = fl_min(groups, info->parts), needed = info->part_end[known - 1u];
+    info->head_size = needed;
+    if (size < needed) return FL_INSUFFICIENT;
+    info->head_size = info->part_end[info->parts - 1u];
+    for (uint32_t g = 0; g < known; g++)
+        if (!part_is_sound(data, g > 0 ? info->part_end[g - 1u] : 0u, info->part_end[g])) return FL_CORRUPT;
+    r.end = info->part_end[0] - FL_CHECKSUM_BYTES;
     info->values_offset = (uint32_t)r.at;
     if (read_values(info, &r, 0) != FL_OK) return FL_CORRUPT;
     info->index_offset = (uint32_t)r.at;
-    if (info->segments > FL_SEGMENTS_A_BYTE * (uint64_t)(r.end - r.at)) return FL_CORRUPT;
-    return fl_index_tables(data + r.at, r.end - r.at, info);
+    forget_groups(info, known);
+    if (fill_geometry(info) != FL_OK) return FL_CORRUPT;
+    for (uint32_t g = 0; g < known; g++) {
+        const uint32_t begin = g > 0 ? info->part_end[g - 1u] : info->index_offset;
+        if (segments_of(info, g) > FL_SEGMENTS_A_BYTE * (uint64_t)(info->part_end[g] - FL_CHECKSUM_BYTES - begin))
+            return FL_CORRUPT;
+    }
+    return FL_OK;
 }
 
-fl_status fl_head_offsets(const uint8_t *data, size_t size, const fl_info *info, uint32_t *offsets) {
-    if (size < info->head_size) return FL_INSUFFICIENT;
-    size_t index_size = info->head_size - CHECKSUM_BYTES - info->index_offset;
-    fl_status status = fl_index_lengths(data + info->index_offset, index_size, info, offsets);
+fl_status fl_head_index(const uint8_t *data, size_t size, fl_info *info, uint32_t *offsets) {
+    if (size < info->part_end[info->groups - 1u]) return FL_INSUFFICIENT;
+    fl_status status = fl_index_read(data, info, offsets);
     uint64_t offset = info->head_size;
     for (uint32_t s = 0; s < info->segments && status == FL_OK; s++) {
         uint32_t length = offsets[s];
@@ -227,10 +271,6 @@ static void write_byte(writer *w, uint32_t byte) {
     w->at++;
 }
 
-static void write_word(writer *w, uint32_t word) {
-    for (uint32_t i = 0; i < 4u; i++) write_byte(w, (word >> (8u * i)) & 255u);
-}
-
 static void write_varint(writer *w, uint32_t value) {
     for (; value > 127u; value >>= 7) write_byte(w, (value & 127u) | 128u);
     write_byte(w, value);
@@ -251,42 +291,69 @@ static void write_values(writer *w, const fl_info *info, const uint16_t *values)
     }
 }
 
+/* Everything before the index; part[g]: bytes of each part of the head. */
+static void write_before_index(writer *w, const fl_info *info, const uint16_t *values, const uint32_t *part) {
+    uint32_t total = 0, tile_log2 = info->levels > 0 ? info->level[0].tile_log2 : 1u, falls = 0;
+    while (falls + 1u < info->levels && info->level[falls + 1u].tile_log2 < info->level[falls].tile_log2) falls++;
+    for (uint32_t g = 0; g < info->groups; g++) total += part[g];
+    for (uint32_t i = 0; i < sizeof MAGIC; i++) write_byte(w, MAGIC[i]);
+    write_byte(w, FL_FORMAT_VERSION);
+    write_byte(w, info->codec);
+    write_varint(w, total);
+    write_varint(w, info->width);
+    write_varint(w, info->height);
+    write_byte(w, (info->components - 1u) | info->colour << 2 | info->transform << 4);
+    write_byte(w, info->bits | info->is_signed << 7);
+    write_byte(w, (tile_log2 - 1u) | falls << 3);
+    write_byte(w, info->level[0].layers | (info->groups - 1u) << 5);
+    for (uint32_t g = 1; g < info->groups; g++) {
+        write_byte(w, info->group_start[g]);
+        write_varint(w, part[g]);
+    }
+    write_values(w, info, values);
+}
+
 fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint32_t *lengths, uint8_t *out,
                         size_t capacity, size_t *written) {
-    writer w = {out, 0, capacity};
     *written = 0;
-    if (check_samples(info) != FL_OK || !groups_are_legal(info) || !levels_are_wavelet(info)) return FL_INVALID;
+    if (check_samples(info) != FL_OK || !groups_are_legal(info)) return FL_INVALID;
     if (info->values > 0 && !values) return FL_INVALID;
-    for (uint32_t i = 0; i < sizeof MAGIC; i++) write_byte(&w, MAGIC[i]);
-    write_byte(&w, FL_FORMAT_VERSION);
-    write_byte(&w, info->codec);
-    write_byte(&w, 0);
-    write_byte(&w, 0);
-    write_word(&w, 0); /* head_size, known at the end */
-    write_word(&w, info->width);
-    write_word(&w, info->height);
-    write_byte(&w, info->components);
-    write_byte(&w, info->bits | info->is_signed << 7);
-    write_byte(&w, info->colour);
-    write_byte(&w, info->levels);
-    write_byte(&w, info->margin);
-    write_byte(&w, info->transform);
-    for (uint32_t k = info->levels + 1u; k-- > 0;) {
-        write_byte(&w, info->level[k].tile_log2);
-        write_byte(&w, info->level[k].layers);
-    }
-    write_byte(&w, info->groups);
-    for (uint32_t g = 1; g < info->groups; g++) write_byte(&w, info->group_start[g]);
-    write_values(&w, info, values);
-    if (w.at + CHECKSUM_BYTES > capacity) return FL_NO_SPACE;
-    size_t index_size = 0;
-    fl_status status = fl_index_write(info, lengths, out + w.at, capacity - CHECKSUM_BYTES - w.at, &index_size);
+    /* The index is coded further on, then its parts are moved to where they belong: so far that none moves up. */
+    writer size = {0, 0, 0};
+    size_t ends[FL_MAX_GROUPS];
+    write_values(&size, info, values);
+    const size_t room = MOST_FIXED + size.at + info->segments / FL_SEGMENTS_A_BYTE + FL_MAX_GROUPS * (FL_CHECKSUM_BYTES + 1u);
+    if (room > capacity) return FL_NO_SPACE;
+    fl_status status = fl_index_write(info, lengths, out + room, capacity - room, ends);
     if (status != FL_OK) return status;
-    w.at += index_size;
-    if (w.at + CHECKSUM_BYTES > MAX_HEAD) return FL_INVALID;
-    fl_write32(out + HEAD_SIZE_AT, (uint32_t)w.at + CHECKSUM_BYTES);
-    fl_write32(out + w.at, fl_crc32c(out, w.at));
-    *written = w.at + CHECKSUM_BYTES;
+    uint32_t part[FL_MAX_GROUPS];
+    uint64_t total = 0;
+    for (uint32_t g = 0; g < info->groups; g++) {
+        const size_t length = ends[g] - (g > 0 ? ends[g - 1u] : 0u);
+        const size_t least = (segments_of(info, g) + FL_SEGMENTS_A_BYTE - 1u) / FL_SEGMENTS_A_BYTE;
+        total += FL_CHECKSUM_BYTES + (length < least ? least : length);
+        if (total > MAX_HEAD - MOST_FIXED - size.at) return FL_INVALID;
+        part[g] = (uint32_t)(FL_CHECKSUM_BYTES + (length < least ? least : length));
+    }
+    /* The first part tells the size of the head, which it is in: once more where that takes a byte more. */
+    const uint32_t coded = part[0];
+    writer w;
+    for (uint32_t before = 0;; before = (uint32_t)w.at) {
+        w = (writer){out, 0, room};
+        part[0] = coded + before;
+        write_before_index(&w, info, values, part);
+        if (w.at == before) break;
+    }
+    size_t to = w.at, begin = 0;
+    for (uint32_t g = 0; g < info->groups; g++) {
+        const size_t from = g > 0 ? ends[g - 1u] : 0u, length = ends[g] - from;
+        const size_t end = begin + part[g] - FL_CHECKSUM_BYTES;
+        __builtin_memmove(out + to, out + room + from, length);
+        for (to += length; to < end; to++) out[to] = 0;
+        fl_write32(out + end, fl_crc32c(out + begin, end - begin));
+        begin = to = end + FL_CHECKSUM_BYTES;
+    }
+    *written = begin;
     return FL_OK;
 }
 

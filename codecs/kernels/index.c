@@ -113,14 +113,24 @@ static void start_tables(table_models *m) {
     }
 }
 
-/* codes[0 .. layers] of one level: the first, then how far they fall, until they are 0. falls[n]: how far the errors
- * fall from n - 1 to n; written by their own table (`which` 0), read by the other. Returns 0 for what is no table. */
-INLINE int code_table(fl_coder *c, table_models *m, const uint32_t which, uint32_t layers, uint32_t *falls,
+/* How far a table fell last before place n; 8 where it has not fallen yet. */
+static uint32_t last_fall(const uint32_t *codes, uint32_t n) {
+    while (n > 1u && codes[n - 1u] == codes[n - 2u]) n--;
+    return n > 1u ? codes[n - 2u] - codes[n - 1u] : 8u;
+}
+
+/* codes[from .. to] of one level: the first of all, then how far they fall, until they are 0. falls[n]: how far the
+ * errors fall from n - 1 to n; written by their own table (`which` 0), read by the other. Returns 0 for what is no
+ * table. */
+INLINE int code_table(fl_coder *c, table_models *m, const uint32_t which, uint32_t from, uint32_t to, uint32_t *falls,
                       uint32_t *codes, const int encoding) {
-    codes[0] = code_number(c, &m->first[which], 64, codes[0] + 1u, encoding) - 1u;
-    if (codes[0] >= FL_INDEX_CODES) return 0;
-    uint32_t guess = 8;
-    for (uint32_t n = 1; n <= layers; n++) {
+    if (from == 0) {
+        codes[0] = code_number(c, &m->first[which], 64, codes[0] + 1u, encoding) - 1u;
+        if (codes[0] >= FL_INDEX_CODES) return 0;
+        from = 1;
+    }
+    uint32_t guess = last_fall(codes, from);
+    for (uint32_t n = from; n <= to; n++) {
         uint32_t above = codes[n - 1u], fall = 0, errors = which ? falls[n] : 0u;
         if (encoding && codes[n] > above) return 0;
         if (above > 0 && fl_code(c, &m->falls[which + (errors > 0)], codes[n] < above, encoding)) {
@@ -163,95 +173,110 @@ static void start_all(index_state *x) {
     }
 }
 
-/* Both tables of all levels, which in info hold errors and codes. Returns 0 for what is no table. */
-INLINE int code_tables(index_state *x, fl_info *info, const int encoding) {
+/* Both tables of all levels over the layers of a group; `errors` holds codes. Returns 0 for what is no table. */
+INLINE int code_tables(index_state *x, fl_info *info, uint32_t (*errors)[FL_MAX_LAYERS + 1], uint32_t group,
+                       const int encoding) {
     for (uint32_t k = info->levels + 1u; k-- > 0;) {
         fl_level *level = &info->level[k];
-        uint32_t falls[FL_MAX_LAYERS + 1] = {0}, *error = level->error;
-        for (uint32_t n = 0; encoding && n <= level->layers; n++) {
-            if (error[n] > FL_MAX_ERROR) return 0;
-            error[n] = step_code(error[n]);
-        }
-        if (!code_table(&x->coder, &x->tables, 0, level->layers, falls, error, encoding)) return 0;
-        if (step_value(error[0]) > FL_MAX_ERROR) return 0;
-        for (uint32_t n = 0; n <= level->layers; n++) error[n] = (uint32_t)step_value(error[n]);
-        if (!code_table(&x->coder, &x->tables, 1, level->layers, falls, level->mse, encoding)) return 0;
+        uint32_t falls[FL_MAX_LAYERS + 1] = {0};
+        const uint32_t first = fl_group_start(info, group, level->layers),
+                       end = fl_group_start(info, group + 1u, level->layers), from = group == 0 ? 0 : first + 1u;
+        if (!code_table(&x->coder, &x->tables, 0, from, end, falls, errors[k], encoding)) return 0;
+        if (step_value(errors[k][0]) > FL_MAX_ERROR) return 0;
+        for (uint32_t n = from; n <= end; n++) level->error[n] = (uint32_t)step_value(errors[k][n]);
+        if (!code_table(&x->coder, &x->tables, 1, from, end, falls, level->mse, encoding)) return 0;
     }
     return 1;
 }
 
-/* Lengths in file order; `decoded` is the same array when decoding. Returns 0 for one that can't be written. */
-INLINE int code_lengths(index_state *x, const fl_info *info, const uint32_t *lengths, uint32_t *decoded,
+/* Lengths of a group in file order; `decoded` is the same array when decoding. Returns 0 for one that can't be written.
+ */
+INLINE int code_lengths(index_state *x, const fl_info *info, uint32_t group, const uint32_t *lengths, uint32_t *decoded,
                         const int encoding) {
     for (uint32_t k = info->levels + 1u; k-- > 0;) {
         const fl_level *level = &info->level[k], *coarser = level + 1;
-        uint32_t tiles = level->tiles_x * level->tiles_y;
-        for (uint32_t g = 0; g < info->groups; g++) {
-            uint32_t first = fl_group_start(info, g, level->layers), end = fl_group_start(info, g + 1u, level->layers);
-            ptrdiff_t step = (ptrdiff_t)(end - first);
-            const uint32_t *at = lengths + level->first_segment + tiles * first;
-            for (uint32_t tile = 0, tx = 0, ty = 0; step > 0 && tile < tiles; tile++) {
-                for (uint32_t n = first; n < end; n++, at++) {
-                    uint32_t left = tx > 0 ? at[-step] : 0u;
-                    uint32_t above = ty > 0 ? at[-step * (ptrdiff_t)level->tiles_x] : 0u;
-                    uint32_t before = n > first ? at[-1] : n > 0 ? lengths[fl_segment(info, k, n - 1u, tile)] : 0u;
-                    int changes = level->error[n] != level->error[n + 1u] || level->mse[n] != level->mse[n + 1u];
-                    fl_model *empty = &x->empty[changes][kind(tx > 0, left)][kind(ty > 0, above)][kind(n > 0, before)];
-                    uint32_t length = encoding ? *at : 0u;
-                    if (encoding && length >> MAX_BIT_LENGTH) return 0;
-                    if (!fl_code(&x->coder, empty, length == 0, encoding)) {
-                        /* The guess: the mean of the tiles beside; else of the layer before and the coarser tile. */
-                        uint32_t one = left, two = above;
-                        if (one + two == 0) {
-                            one = before;
-                            if (k < info->levels && n < coarser->layers) {
-                                uint32_t x0 = tx << level->tile_log2, y0 = ty << level->tile_log2;
-                                uint32_t cx = x0 >> 1 >> coarser->tile_log2, cy = y0 >> 1 >> coarser->tile_log2;
-                                uint32_t parent = cy * coarser->tiles_x + cx;
-                                two = lengths[fl_segment(info, k + 1u, n, parent)];
-                            }
+        const uint32_t tiles = level->tiles_x * level->tiles_y;
+        const uint32_t first = fl_group_start(info, group, level->layers);
+        const uint32_t end = fl_group_start(info, group + 1u, level->layers);
+        const ptrdiff_t step = (ptrdiff_t)(end - first);
+        const uint32_t *at = lengths + level->first_segment[group];
+        for (uint32_t tile = 0, tx = 0, ty = 0; step > 0 && tile < tiles; tile++) {
+            for (uint32_t n = first; n < end; n++, at++) {
+                uint32_t left = tx > 0 ? at[-step] : 0u;
+                uint32_t above = ty > 0 ? at[-step * (ptrdiff_t)level->tiles_x] : 0u;
+                uint32_t before = n > first ? at[-1] : n > 0 ? lengths[fl_segment(info, k, n - 1u, tile)] : 0u;
+                int changes = level->error[n] != level->error[n + 1u] || level->mse[n] != level->mse[n + 1u];
+                fl_model *empty = &x->empty[changes][kind(tx > 0, left)][kind(ty > 0, above)][kind(n > 0, before)];
+                uint32_t length = encoding ? *at : 0u;
+                if (encoding && length >> MAX_BIT_LENGTH) return 0;
+                if (!fl_code(&x->coder, empty, length == 0, encoding)) {
+                    /* The guess: the mean of the tiles beside; else of the layer before and the coarser tile. */
+                    uint32_t one = left, two = above;
+                    if (one + two == 0) {
+                        one = before;
+                        if (k < info->levels && n < coarser->layers) {
+                            uint32_t x0 = tx << level->tile_log2, y0 = ty << level->tile_log2;
+                            uint32_t cx = x0 >> 1 >> coarser->tile_log2, cy = y0 >> 1 >> coarser->tile_log2;
+                            two = lengths[fl_segment(info, k + 1u, n, cy * coarser->tiles_x + cx)];
                         }
-                        uint32_t guess = one > 0 && two > 0 ? (one + two) >> 1 : one + two;
-                        length = code_number(&x->coder, &x->length, guess > 0 ? guess : 32u, length, encoding);
                     }
-                    if (!encoding) decoded[at - lengths] = length;
+                    uint32_t guess = one > 0 && two > 0 ? (one + two) >> 1 : one + two;
+                    length = code_number(&x->coder, &x->length, guess > 0 ? guess : 32u, length, encoding);
                 }
-                if (++tx == level->tiles_x) tx = 0, ty++;
+                if (!encoding) decoded[at - lengths] = length;
             }
+            if (++tx == level->tiles_x) tx = 0, ty++;
         }
     }
     return 1;
 }
 
-static __attribute__((noinline)) int read_tables(index_state *x, const uint8_t *data, size_t size, fl_info *info) {
-    start_all(x);
-    fl_decoder_start(&x->coder, data, size);
-    return code_tables(x, info, 0);
-}
-
-fl_status fl_index_tables(const uint8_t *data, size_t size, fl_info *info) {
+fl_status fl_index_read(const uint8_t *head, fl_info *info, uint32_t *lengths) {
     index_state x;
-    return read_tables(&x, data, size, info) ? FL_OK : FL_CORRUPT;
-}
-
-fl_status fl_index_lengths(const uint8_t *data, size_t size, const fl_info *info, uint32_t *lengths) {
-    fl_info again = *info;
-    index_state x;
-    return read_tables(&x, data, size, &again) && code_lengths(&x, info, lengths, lengths, 0) ? FL_OK : FL_CORRUPT;
+    uint32_t errors[FL_MAX_LEVELS + 1][FL_MAX_LAYERS + 1] = {{0}};
+    start_all(&x);
+    for (uint32_t g = 0; g < info->groups; g++) {
+        const uint32_t begin = g == 0 ? info->index_offset : info->part_end[g - 1u];
+        const uint32_t size = info->part_end[g] - FL_CHECKSUM_BYTES - begin;
+        if (g == 0)
+            fl_decoder_start(&x.coder, head + begin, size);
+        else
+            fl_decoder_resume(&x.coder, head + begin, size);
+        if (!code_tables(&x, info, errors, g, 0) || !code_lengths(&x, info, g, lengths, lengths, 0)) return FL_CORRUPT;
+    }
+    return FL_OK;
 }
 
 #if !defined(__wasm__)
-fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *written) {
+/* The codes of all errors. Returns 0 if there is one too large. */
+static int error_codes(const fl_info *info, uint32_t (*errors)[FL_MAX_LAYERS + 1]) {
+    for (uint32_t k = 0; k <= info->levels; k++)
+        for (uint32_t n = 0; n <= info->level[k].layers; n++) {
+            if (info->level[k].error[n] > FL_MAX_ERROR) return 0;
+            errors[k][n] = step_code(info->level[k].error[n]);
+        }
+    return 1;
+}
+
+fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *ends) {
     fl_info coded = *info;
     index_state x;
+    uint32_t errors[FL_MAX_LEVELS + 1][FL_MAX_LAYERS + 1] = {{0}};
+    size_t position[FL_MAX_GROUPS];
     start_all(&x);
+    if (!error_codes(info, errors)) return FL_INVALID;
     fl_encoder_start(&x.coder, out, out + capacity);
-    if (!code_tables(&x, &coded, 1) || !code_lengths(&x, &coded, lengths, 0, 1)) return FL_INVALID;
-    size_t size = (size_t)(fl_encoder_finish(&x.coder, out) - out);
-    size_t least = ((size_t)info->segments + FL_SEGMENTS_A_BYTE - 1u) / FL_SEGMENTS_A_BYTE;
-    if (x.coder.full || least > capacity) return FL_NO_SPACE;
-    for (; size < least; size++) out[size] = 0;
-    *written = size;
+    for (uint32_t g = 0; g < info->groups; g++) {
+        if (!code_tables(&x, &coded, errors, g, 1) || !code_lengths(&x, &coded, g, lengths, 0, 1)) return FL_INVALID;
+        position[g] = fl_encoder_position(&x.coder, out);
+    }
+    /* Zeros at the end of the last part need not be there. */
+    uint8_t *last = fl_encoder_finish(&x.coder, out);
+    const size_t others = info->groups > 1u ? position[info->groups - 2u] : 0u;
+    if (x.coder.full || others > capacity) return FL_NO_SPACE;
+    while (last < out + others) *last++ = 0;
+    for (uint32_t g = 0; g + 1u < info->groups; g++) ends[g] = position[g];
+    ends[info->groups - 1u] = (size_t)(last - out);
     return FL_OK;
 }
 #endif

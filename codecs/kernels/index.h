@@ -12,14 +12,14 @@
 /* Segments that a byte of the index may announce: an index of `size` bytes earns 64 x size segments (SPEC 2.6). */
 #define FL_SEGMENTS_A_BYTE 64u
 
-/* Read the tables of errors into info->level[]. */
-fl_status fl_index_tables(const uint8_t *data, size_t size, fl_info *info);
+/* Read the levels' tables of errors and lengths[info->segments] from the parts of a head. */
+fl_status fl_index_read(const uint8_t *head, fl_info *info, uint32_t *lengths);
 
-/* Read lengths[info->segments]. */
-fl_status fl_index_lengths(const uint8_t *data, size_t size, const fl_info *info, uint32_t *lengths);
+/* Write the index, without checksums; ends[g]: where the part of each group ends. FL_NO_SPACE when it does not fit,
+ * FL_INVALID for errors that grow from layer to layer, and for lengths of 2^31 or more. */
+fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *ends);
 
-/* Write the index. *written: its bytes, or more than `capacity` when it did not fit. FL_INVALID for errors that grow
- * from layer to layer, and for lengths of 2^31 or more. */
-fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *written);
+/* Bytes of the checksum at the end of each part. */
+#define FL_CHECKSUM_BYTES 4u
 
 #endif

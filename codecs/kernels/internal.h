@@ -9,8 +9,8 @@
 /* Largest tile: 2^8 samples a side at level 0, so 128 coefficients of each band (SPEC 3.2). */
 #define FL_MAX_TILE_LOG2 8u
 #define FL_MAX_TILE (1u << (FL_MAX_TILE_LOG2 - 1u))
-/* The coarsest band is one tile; SPEC 3.2 wants it to be at most 16 x 16. */
-#define FL_BASE_LOG2 4u
+/* The coarsest band is one tile; SPEC 3.2 wants it to be at most 4 x 4. */
+#define FL_BASE_LOG2 2u
 /* FL_MAX_PLANES: 17-bit colour differences grow by at most 2 bits a transform direction, so that 21 planes hold any
  * coefficient of 16-bit input. */
 

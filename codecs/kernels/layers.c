@@ -4,8 +4,9 @@
 
 #if !defined(__wasm__)
 
-/* A segment takes about three bytes besides its payload. A layer that would hold less than this waits for the next. */
-enum { LEAST_LAYER = 32 * 8 * COST_ONE };
+/* A segment takes about three bytes besides its payload. A layer that would hold less than this, or than a part of the
+ * tile, waits for the next. */
+enum { LEAST_LAYER = 32 * 8 * COST_ONE, LEAST_PART = 4 };
 
 /* Slopes of passes of plane p, in units of 4^p x weight a bit, of real images: a first part's is near the one, a second
  * part's near the other, and a whole plane's in between. A layer that ends between the two is better for being able to.
@@ -68,13 +69,15 @@ void fl_share_out(const fl_encoder *e, const fl_layering *layering, uint32_t lev
     for (uint32_t c = 0; c < e->tile.components; c++)
         share_component(&e->component[c], &e->tile.component[c], layering->weight[c][level], layering, layers, c,
                         passes);
+    const uint64_t all = cost_between(e, passes[0], passes[layers]);
+    const uint64_t least = all < LEAST_LAYER * LEAST_PART ? all / LEAST_PART : LEAST_LAYER;
     for (uint32_t n = 1; n < layers; n++)
-        if (cost_between(e, passes[n - 1u], passes[n]) < LEAST_LAYER)
+        if (cost_between(e, passes[n - 1u], passes[n]) < least)
             fl_copy(passes[n], passes[n - 1u], sizeof passes[n]);
     /* Little is left for the last layer: the one before takes it. */
     uint32_t n = layers;
     while (n > 1u && cost_between(e, passes[n - 1u], passes[layers]) == 0) n--;
-    if (n > 1u && cost_between(e, passes[n - 1u], passes[layers]) < LEAST_LAYER) {
+    if (n > 1u && cost_between(e, passes[n - 1u], passes[layers]) < least) {
         uint32_t m = n - 1u;
         while (m > 1u && cost_between(e, passes[m - 1u], passes[m]) == 0) m--;
         for (uint32_t i = m; cost_between(e, passes[m - 1u], passes[m]) > 0 && i < layers; i++)

@@ -72,19 +72,21 @@ static PyObject *head_size(PyObject *self, PyObject *object) {
     Py_buffer view;
     fl_info info;
     if (get_buffer(object, &view, 0) < 0) return NULL;
-    fl_status status = fl_head_parse(view.buf, (size_t)view.len, &info);
+    fl_status status = fl_head_parse(view.buf, (size_t)view.len, FL_MAX_GROUPS, &info);
     PyBuffer_Release(&view);
     if (status != FL_OK && status != FL_INSUFFICIENT) return raise_status(status, "shard head");
     return PyLong_FromUnsignedLong(info.head_size);
 }
 
-static PyObject *parse_head(PyObject *self, PyObject *object) {
+static PyObject *parse_head(PyObject *self, PyObject *args) {
     (void)self;
+    PyObject *object;
+    unsigned groups = FL_MAX_GROUPS;
     Py_buffer view;
     fl_info info;
-    if (get_buffer(object, &view, 0) < 0) return NULL;
+    if (!PyArg_ParseTuple(args, "O|I", &object, &groups) || get_buffer(object, &view, 0) < 0) return NULL;
     PyObject *offsets = NULL, *values = NULL, *result = NULL;
-    fl_status status = fl_head_parse(view.buf, (size_t)view.len, &info);
+    fl_status status = fl_head_parse(view.buf, (size_t)view.len, groups, &info);
     if (status == FL_OK) {
         values = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)info.values * (Py_ssize_t)sizeof(uint16_t));
         if (values)
@@ -93,7 +95,7 @@ static PyObject *parse_head(PyObject *self, PyObject *object) {
     if (values && status == FL_OK) {
         offsets = PyBytes_FromStringAndSize(NULL, ((Py_ssize_t)info.segments + 1) * (Py_ssize_t)sizeof(uint32_t));
         if (offsets)
-            status = fl_head_offsets(view.buf, (size_t)view.len, &info, (uint32_t *)(void *)PyBytes_AsString(offsets));
+            status = fl_head_index(view.buf, (size_t)view.len, &info, (uint32_t *)(void *)PyBytes_AsString(offsets));
     }
     PyBuffer_Release(&view);
     if (status != FL_OK)
@@ -141,8 +143,8 @@ static PyObject *write_head(PyObject *self, PyObject *args) {
         return NULL;
     }
     if (check_length(&lengths, (size_t)info.segments * sizeof(uint32_t), "lengths") == 0) {
-        /* Fixed fields and tables are below 1 KB, a length is 5 bytes at most, a run of values 6. */
-        size_t capacity = 1024 + (size_t)info.segments * 5 + (size_t)info.values * 6, written = 0;
+        /* Fixed fields and tables are below 2 KB, a length is 5 bytes at most, a run of values 6, twice. */
+        size_t capacity = 2048 + (size_t)info.segments * 5 + (size_t)info.values * 12, written = 0;
         uint8_t *out = PyMem_Malloc(capacity);
         if (!out) {
             PyErr_NoMemory();
@@ -668,7 +670,7 @@ static PyObject *synthesize(PyObject *self, PyObject *args) {
 }
 
 static PyMethodDef METHODS[] = {{"head_size", head_size, METH_O, NULL},
-                                {"parse_head", parse_head, METH_O, NULL},
+                                {"parse_head", parse_head, METH_VARARGS, NULL},
                                 {"plan_head", plan_head, METH_VARARGS, NULL},
                                 {"write_head", write_head, METH_VARARGS, NULL},
                                 {"crc32c", crc32c, METH_O, NULL},

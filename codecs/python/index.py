@@ -17,7 +17,7 @@ from .errors import InvalidArgument, UnsupportedFormat
 Region = tuple[int, int, int, int]
 """(y, x, height, width) in samples of the level that is asked for."""
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Of the shards that this build writes and reads (SPEC 2.1)."""
 
 CODEC_NAMES = {0: "wavelet"}
@@ -27,8 +27,8 @@ TRANSFORM_NAMES = {0: "5/3", 1: "9/7-m", 2: "s-haar"}
 # fl_info and fl_level of kernels/firstlight.h, as words of 32 bits.
 _MAX_LAYERS = 24
 _MAX_GROUPS = 4
-_HEADER_WORDS = 18 + _MAX_GROUPS
-_LEVEL_WORDS = 8 + 2 * (_MAX_LAYERS + 1)
+_HEADER_WORDS = 19 + 2 * _MAX_GROUPS
+_LEVEL_WORDS = 7 + _MAX_GROUPS + 2 * (_MAX_LAYERS + 1)
 
 
 class SegmentId(NamedTuple):
@@ -67,8 +67,10 @@ class Level:
     tile : int
         Samples of this level that a tile covers, each way.
     tiles_x, tiles_y, layers : int
-    first_tile, first_segment : int
-        Tiles and segments of all coarser levels.
+    first_tile : int
+        Tiles of all coarser levels.
+    first_segments : tuple of int
+        For each group of layers the segments before this level's first one in it.
     errors : tuple of int
         `errors[n]`, in sample units: what this level adds to the bound on the error of this and finer levels while
         only its first n layers are there; ``errors[layers] == 0``.
@@ -84,7 +86,7 @@ class Level:
     tiles_y: int
     layers: int
     first_tile: int
-    first_segment: int
+    first_segments: tuple[int, ...]
     errors: tuple[int, ...]
     mse: tuple[float, ...]
 
@@ -94,7 +96,7 @@ class Level:
 
 
 def head_size(data: Any) -> int:
-    """Bytes of the head that begins with `data`; 0 when that can't be told yet (12 bytes are enough).
+    """Bytes of the head that begins with `data`; 0 when that can't be told yet (80 bytes are enough).
 
     Raises
     ------
@@ -121,8 +123,11 @@ class Index:
         Samples around a region that its decoding needs, at every level.
     groups : tuple of int
         First layer of each group of layers that lie together in the shard (SPEC 2.6); ``groups[0] == 0``.
+    parts : tuple of int
+        Where the part of the head that tells of each group ends: a reader of the first g groups needs ``parts[g - 1]``
+        bytes of it.
     head_size, size : int
-        Bytes of the head, and of the whole shard.
+        Bytes of the head, and of the whole shard (of what is known of it).
     offsets : ndarray of uint32, (segments + 1,)
         Segment s is bytes [offsets[s], offsets[s + 1]) of the shard.
     raw, values : bytes
@@ -142,6 +147,7 @@ class Index:
         "levels",
         "margin",
         "offsets",
+        "parts",
         "raw",
         "segments",
         "size",
@@ -163,23 +169,27 @@ class Index:
         self.transform = TRANSFORM_NAMES[transform]
         self.dtype = np.dtype(f"{'i' if is_signed else 'u'}{1 if self.bits <= 8 else 2}")
         self.levels = tuple(
-            _level(words[_HEADER_WORDS + j * _LEVEL_WORDS : _HEADER_WORDS + (j + 1) * _LEVEL_WORDS])
+            _level(words[_HEADER_WORDS + j * _LEVEL_WORDS : _HEADER_WORDS + (j + 1) * _LEVEL_WORDS], groups)
             for j in range(levels + 1)
         )
         self.groups = tuple(words[18 : 18 + groups])
+        self.parts = tuple(words[19 + _MAX_GROUPS : 19 + _MAX_GROUPS + groups])
         self._runs = tuple(self._layer_runs(level) for level in range(levels + 1))
         self.offsets = offsets
         self.values = values
         self.size = int(offsets[-1])
 
     @classmethod
-    def parse(cls, data: Any) -> "Index":
+    def parse(cls, data: Any, groups: int = _MAX_GROUPS) -> "Index":
         """Parse and check the head of a shard.
 
         Parameters
         ----------
         data : bytes-like
-            The shard, or any prefix of it that contains the head.
+            The shard, or any prefix of it that contains the head, or the parts of it that are asked for.
+        groups : int
+            Of so many groups of layers only. The index is that of a shard that has no more: its segments are the first
+            ones of the shard, and at its last layer an error may remain.
 
         Raises
         ------
@@ -187,7 +197,7 @@ class Index:
             `data` ends inside the head; `head_size` tells how long that is.
         CorruptData, UnsupportedFormat
         """
-        raw, offsets, values = _native.parse_head(data)
+        raw, offsets, values = _native.parse_head(data, groups)
         return cls(raw, np.frombuffer(offsets, np.uint32), values)
 
     def __repr__(self) -> str:
@@ -205,11 +215,11 @@ class Index:
         return tuple(itertools.pairwise(starts))
 
     def _layer_runs(self, level: int) -> tuple[LayerRun, ...]:
-        """Levels coarse to fine, groups, tiles row by row, the group's layers (SPEC 2.6)."""
+        """Groups, levels coarse to fine, tiles row by row, the group's layers (SPEC 2.6)."""
         at = self.levels[level]
         return tuple(
-            LayerRun(at.first_segment + at.tiles * first + layer - first, end - first)
-            for first, end in self.layer_groups(level)
+            LayerRun(start + layer - first, end - first)
+            for start, (first, end) in zip(at.first_segments, self.layer_groups(level), strict=True)
             for layer in range(first, end)
         )
 
@@ -226,12 +236,12 @@ class Index:
         """The inverse of `segment`."""
         if not 0 <= segment < self.segments:
             raise InvalidArgument(f"segment {segment}: the shard has {self.segments}")
-        level = next(j for j, at in enumerate(self.levels) if at.first_segment <= segment)
+        base = self.levels[-1]
+        group = max(g for g, start in enumerate(base.first_segments) if start <= segment)
+        level = next(j for j, at in enumerate(self.levels) if at.first_segments[group] <= segment)
         at = self.levels[level]
-        rest = segment - at.first_segment
-        # A group's layers begin where those of the groups before it end.
-        first, end = next(group for group in self.layer_groups(level) if rest < at.tiles * group[1])
-        tile, layer = divmod(rest - at.tiles * first, end - first)
+        first, end = self.layer_groups(level)[group]
+        tile, layer = divmod(segment - at.first_segments[group], end - first)
         return SegmentId(level, first + layer, *divmod(tile, at.tiles_x))
 
     def length(self, segment: int) -> int:
@@ -286,11 +296,14 @@ class Index:
         return TileRect(y0 // at.tile, x0 // at.tile, -(-y1 // at.tile), -(-x1 // at.tile))
 
 
-def _level(words: list[int]) -> Level:
-    width, height, tile_log2, tiles_x, tiles_y, layers, first_tile, first_segment = words[:8]
-    errors = tuple(words[8 : 8 + layers + 1])
-    mse = tuple(_mse(code) for code in words[9 + _MAX_LAYERS : 9 + _MAX_LAYERS + layers + 1])
-    return Level(width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, first_segment, errors, mse)
+def _level(words: list[int], groups: int) -> Level:
+    width, height, tile_log2, tiles_x, tiles_y, layers, first_tile = words[:7]
+    tables = words[7 + _MAX_GROUPS :]
+    errors = tuple(tables[: layers + 1])
+    mse = tuple(_mse(code) for code in tables[1 + _MAX_LAYERS : 2 + _MAX_LAYERS + layers])
+    return Level(
+        width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, tuple(words[7 : 7 + groups]), errors, mse
+    )
 
 
 def _mse(code: int) -> float:

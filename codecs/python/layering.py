@@ -14,7 +14,7 @@ from .index import Index
 
 # fl_layering and fl_tile_report of kernels/firstlight.h.
 MAX_LAYERS = 24
-_LAYERING = np.dtype([("weight", "f8", (4, 12, 3)), ("slope", "f8", (4, MAX_LAYERS))])
+_LAYERING = np.dtype([("weight", "f8", (4, 14, 3)), ("slope", "f8", (4, MAX_LAYERS))])
 REPORT = np.dtype([("cut", "u1", (MAX_LAYERS + 1, 4, 3)), ("squared_error", "f8", MAX_LAYERS + 1)], align=True)
 
 # Layers correspond to quantiser steps. The first one is FIRST of the contrast range, or the range of all samples if it

@@ -138,7 +138,7 @@ def within_budget(
     Parameters
     ----------
     max_bytes : int
-        Bytes of segments (the head is not counted).
+        Bytes of segments, and of the parts of the head that tell of them.
     max_error : int
         Stop before a step if the bound, in sample units, is this small.
     max_mse : float
@@ -158,12 +158,19 @@ def within_budget(
     lengths = {j: _lengths(index, j, rects[j]) for j in rects}
     costs = {j: _layer_bytes(lengths[j]) for j in rects}
     have = [0] * base + [index.levels[base].layers]
-    left = max_bytes - sum(costs[base])
+    parts = [0, *index.parts]
+    known = 1
+    left = max_bytes - parts[known] - sum(costs[base])
     if left < 0:
         return []
     chosen = [(base, n, lengths[base][n]) for n in range(have[base])]
     for j, n in _steps(index, level):
         if bound(index, level, have) <= max_error or mse(index, level, have) <= max_mse > 0:
+            break
+        while known < len(index.groups) and index.groups[known] <= n:
+            known += 1
+            left -= parts[known] - parts[known - 1]
+        if left <= 0:
             break
         if costs[j][n] > left:
             chosen.append((j, n, _filled(index, j, rects[j], lengths[j][n], level, region, left)))

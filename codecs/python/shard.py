@@ -190,8 +190,7 @@ def decode(
     if max_bytes is not None:
         if max_bytes < 0:
             raise InvalidArgument(f"max_bytes {max_bytes}: expected 0 or more")
-        left = max(max_bytes - index.head_size, 0)
-        wanted = select.within_budget(index, level, area, left, max_error or 0)
+        wanted = select.within_budget(index, level, area, max_bytes, max_error or 0)
         if not wanted and index.length(0):
             raise InsufficientData(f"max_bytes {max_bytes}: the base level does not fit")
         cut = [(segment, size) for segment, size in wanted if size < index.length(segment)]

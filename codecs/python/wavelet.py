@@ -123,16 +123,18 @@ def _in_order(
     begins = np.cumsum(lengths, axis=1) - lengths
     ends = begins + lengths
     pieces: list[memoryview] = []
-    for level in range(len(index.levels) - 1, -1, -1):
-        at = index.levels[level]
+    for level, at in enumerate(index.levels):
         rows = slice(at.first_tile, at.first_tile + at.tiles)
         for layer in range(at.layers):
             first, step = index.layer_run(level, layer)
             ordered[first : first + at.tiles * step : step] = lengths[rows, layer]
-        for start, end in index.layer_groups(level):
-            if start < end:
-                cuts = zip(tiles[rows], begins[rows, start].tolist(), ends[rows, end - 1].tolist(), strict=True)
-                pieces += [tile[first:last] for tile, first, last in cuts]
+    for group, level in itertools.product(range(len(index.groups)), reversed(range(len(index.levels)))):
+        at = index.levels[level]
+        rows = slice(at.first_tile, at.first_tile + at.tiles)
+        start, end = index.layer_groups(level)[group]
+        if start < end:
+            cuts = zip(tiles[rows], begins[rows, start].tolist(), ends[rows, end - 1].tolist(), strict=True)
+            pieces += [tile[first:last] for tile, first, last in cuts]
     return ordered, pieces
 
 
