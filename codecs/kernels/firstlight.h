@@ -20,7 +20,7 @@
 #define FL_MAX_SIDE 65536u
 #define FL_MAX_LEVELS 14u /* decompositions; 65536 >> 14 = 4 */
 #define FL_MAX_LAYERS 24u
-#define FL_MAX_GROUPS 4u
+#define FL_MAX_GROUPS 5u
 #define FL_MAX_COMPONENTS 4u
 #define FL_MAX_PLANES 22u
 

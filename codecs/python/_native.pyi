@@ -16,7 +16,7 @@ class Tile:
     def nbytes(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-def parse_head(data: Any, groups: int = 4) -> tuple[bytes, bytes, bytes]:
+def parse_head(data: Any, groups: int = 5) -> tuple[bytes, bytes, bytes]:
     """(raw fl_info, raw uint32 offsets[segments + 1], raw uint16 value table) of a shard that begins with `data`."""
 
 def head_size(data: Any) -> int:

@@ -26,7 +26,7 @@ TRANSFORM_NAMES = {0: "5/3", 1: "9/7-m", 2: "s-haar"}
 
 # fl_info and fl_level of kernels/firstlight.h, as words of 32 bits.
 _MAX_LAYERS = 24
-_MAX_GROUPS = 4
+_MAX_GROUPS = 5
 _HEADER_WORDS = 19 + 2 * _MAX_GROUPS
 _LEVEL_WORDS = 7 + _MAX_GROUPS + 2 * (_MAX_LAYERS + 1)
 

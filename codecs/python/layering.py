@@ -38,6 +38,10 @@ _LEAST_RANGE = 8.0
 # Layers end in a group once the picture's root mean squared error is this part of the contrast range: what a viewer
 # asks for first (31 dB), for photos (40 dB), for measurements. A group a request.
 _GROUP_ERRORS = (7 / 255, 2.5 / 255, 0.3 / 255)
+# A group also ends where so many bits a pixel are reached, if that leaves the next one enough layers: a preview needs
+# little of the index then.
+_PREVIEW_BITS = 0.11
+_ENOUGH_LAYERS = 3
 
 # What a component weighs: the squares of what it adds to R, G and B (SPEC 3.3).
 _COLOUR_WEIGHTS = {"none": (1, 1, 1, 1), "rct": (3, 11 / 16, 11 / 16, 1), "ycocg-r": (3, 1 / 2, 3 / 4, 1)}
@@ -98,13 +102,20 @@ def _spans(length: int, tile: int) -> NDArray[np.int64]:
     return np.diff(edges)
 
 
-def groups(index: Index, errors: NDArray[np.float64], contrast: float) -> tuple[int, ...]:
+def groups(
+    index: Index, errors: NDArray[np.float64], lengths: NDArray[np.uint32], contrast: float
+) -> tuple[int, ...]:
     """First layers of the groups after the first, for `mean_errors` in squares of the units of `contrast`."""
     layers = index.levels[0].layers
     # errors[-1] is the base, which is always there.
     left = errors[:-1].sum(axis=0)[: layers + 1]
     starts = {int(np.argmax(left <= (part * contrast) ** 2)) for part in _GROUP_ERRORS}
-    return tuple(sorted(start for start in starts if 0 < start < layers))
+    starts = {start for start in starts if 0 < start < layers}
+    bits = 8 * np.cumsum(lengths.sum(axis=0, dtype=np.float64)) / (index.width * index.height)
+    preview = 1 + int(np.searchsorted(bits, _PREVIEW_BITS))
+    if preview + _ENOUGH_LAYERS <= min((start for start in (*starts, layers) if start >= preview), default=0):
+        starts.add(preview)
+    return tuple(sorted(starts))
 
 
 @cache

@@ -72,7 +72,7 @@ class WaveletCodec:
         # A value table's entries lie this far apart, in the mean.
         gap = 1.0 if values is None else _span(values, signed) / max(len(values) - 1, 1)
         errors = layering.mean_errors(index, reports, lengths, gap)
-        info = _native.plan_head(*head, layering.groups(index, errors, gap * (high - low)))
+        info = _native.plan_head(*head, layering.groups(index, errors, lengths, gap * (high - low)))
         info = _native.set_mse(_native.set_errors(info, planes, reports, values), errors)
         return info, values, *_in_order(_plan(info), tiles, lengths)
 
