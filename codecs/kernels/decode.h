@@ -25,9 +25,9 @@ typedef struct {
 } fl_decoder;
 
 /* New bits of a row of coefficients, and the signs of those that became significant. */
-typedef struct {
+struct row_symbols {
     uint64_t bits[WORDS], minus[WORDS];
-} row_symbols;
+};
 
 static inline void fl_set_row(band *own, uint32_t y, uint32_t plane, const row_symbols *row, const uint32_t words) {
     for (uint32_t w = 0; w < words; w++) {

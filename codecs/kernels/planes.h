@@ -14,8 +14,8 @@
  *   gather          the bits of `bits` at the set bits of `mask`, side by side
  *   bytes           64 columns of up to 8 bits, a word a bit, as bytes
  *
- * OWN_PASS: there is a decode_pass, and only `bytes` is needed. OWN_ROW_SIGNS: there is a row_signs, and neither
- * read_signs nor gather is needed. OWN_POINTS_16: there is a points_16. */
+ * OWN_PASS: there is a decode_pass, and only `spread` and `bytes` are needed. OWN_ROW_SIGNS: there is a row_signs, and
+ * neither read_signs nor gather is needed. OWN_POINTS_16: there is a points_16. */
 
 #ifndef OWN_PASS
 
@@ -275,6 +275,8 @@ static void NAME(decode_pass)(fl_component *k, uint32_t b, uint32_t plane, const
 
 #endif
 
+#include "adaptive.h"
+
 /* ---- coefficients ------------------------------------------------------------------------------------------------ */
 
 #ifndef OWN_POINTS_16
@@ -324,9 +326,9 @@ TARGET static void NAME(finish)(const fl_component *k, uint32_t b, fl_points poi
 }
 
 #ifdef DECODER_ONLY
-static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(finish), 0};
+static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(adaptive_row), NAME(finish), 0};
 #else
 #include "symbols.h"
 
-static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(finish), &NAME(encode_ops)};
+static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(adaptive_row), NAME(finish), &NAME(encode_ops)};
 #endif

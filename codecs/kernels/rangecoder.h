@@ -19,14 +19,18 @@ static inline void fl_model_reset(fl_model *models, size_t count) {
     for (size_t i = 0; i < count; i++) models[i] = (fl_model){1u << (FL_PROBABILITY_BITS - 1u), 0};
 }
 
+/* Fast at first: a tile has only some thousand symbols. Index: updates so far; from FL_STEADY on they are not counted.
+ */
+#define FL_STEADY 32u
+#define FL_STEADY_RATE 6u
+static const uint8_t FL_RATE[FL_STEADY + 1u] = {
+    1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, FL_STEADY_RATE};
+
 static inline void fl_model_update(fl_model *model, uint32_t bit) {
-    /* Fast at first: a tile has only some thousand symbols. Index: updates so far. */
-    static const uint8_t RATE[33] = {1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5,
-                                     5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6};
-    uint32_t rate = RATE[model->updates], zero = model->zero;
+    uint32_t rate = FL_RATE[model->updates], zero = model->zero;
     zero = bit ? zero - (zero >> rate) : zero + (((1u << FL_PROBABILITY_BITS) - zero) >> rate);
     model->zero = (uint16_t)zero;
-    model->updates = (uint16_t)(model->updates + (model->updates < 32u));
+    model->updates = (uint16_t)(model->updates + (model->updates < FL_STEADY));
 }
 
 typedef struct {
@@ -118,6 +122,95 @@ static inline __attribute__((always_inline)) uint32_t fl_code(fl_coder *c, fl_mo
             c->code = c->code << 8 | fl_coder_byte(c);
     }
     return bit;
+}
+
+/* ---- many symbols at once ---------------------------------------------------------------------------------------- */
+
+/* A model in a register: `zero` below, `updates` above. */
+#define FL_UPDATE_ONE (1u << 16)
+static inline uint32_t fl_model_load(const fl_model *model) {
+    return (uint32_t)model->zero | (uint32_t)model->updates << 16;
+}
+static inline void fl_model_store(fl_model *model, uint32_t word) {
+    *model = (fl_model){(uint16_t)word, (uint16_t)(word >> 16)};
+}
+
+/* The bit that `code` has: 1 if code >= bound. range is that of a 1, `word` what becomes of the model if it is 1, and
+ * word_of_0 if it is 0; `zeros` takes whether it is 0 from above. No branch could foresee what an entropy coder found
+ * to be unforeseeable, but compilers take one. */
+static inline __attribute__((always_inline)) void fl_take_bit(uint32_t *code, uint32_t *range, uint32_t *word,
+                                                              uint64_t *zeros, uint32_t bound, uint32_t word_of_0) {
+#if defined(__x86_64__)
+    const uint32_t before = *code;
+    __asm__("subl %[bound], %[code]\n\t"
+            "cmovbl %[before], %[code]\n\t"
+            "cmovbl %[bound], %[range]\n\t"
+            "cmovbl %[word_of_0], %[word]\n\t"
+            "rcrq %[zeros]"
+            : [code] "+&r"(*code), [range] "+&r"(*range), [word] "+&r"(*word), [zeros] "+&r"(*zeros)
+            : [bound] "r"(bound), [before] "r"(before), [word_of_0] "r"(word_of_0)
+            : "cc");
+#else
+    const uint32_t zero = *code < bound;
+    *zeros = *zeros >> 1 | (uint64_t)zero << 63;
+    *code = zero ? *code : *code - bound;
+    *range = zero ? bound : *range;
+    *word = zero ? word_of_0 : *word;
+#endif
+}
+
+/* same ? a : b, likewise. */
+static inline __attribute__((always_inline)) uint32_t fl_take_same(uint32_t x, uint32_t y, uint32_t a, uint32_t b) {
+#if defined(__x86_64__)
+    __asm__("cmpl %[x], %[y]\n\tcmovel %[a], %[b]" : [b] "+&r"(b) : [a] "r"(a), [x] "r"(x), [y] "r"(y) : "cc");
+    return b;
+#else
+    return x == y ? a : b;
+#endif
+}
+
+/* Decode n <= 64 bits, bit i with models[which[i]]; which[n] is a model too. The result has bit i in place i.
+ *
+ * One at a time, this is fl_code. What makes it fast: the coder's state is in registers; the next model is fetched
+ * before this one is stored, so that nobody waits for a store; bits are not branched upon. */
+static inline __attribute__((always_inline)) uint64_t fl_decode_bits(fl_coder *c, fl_model *models,
+                                                                     const uint8_t *which, const uint32_t n) {
+    const uint8_t *in = c->in, *const end = c->end, *const last = which + n;
+    uint32_t range = c->range, code = c->code, next = fl_model_load(&models[*which]);
+    uint64_t zeros = 0;
+    while (which < last) {
+        const uint32_t own = which[0], following = which[1];
+        const uint32_t zero = next & 0xffffu, bound = (range >> FL_PROBABILITY_BITS) * zero;
+        uint32_t word = next, word_of_0 = next;
+        next = fl_model_load(&models[following]);
+        if (__builtin_expect(word < FL_STEADY * FL_UPDATE_ONE, 0)) {
+            const uint32_t rate = FL_RATE[word / FL_UPDATE_ONE];
+            word_of_0 += FL_UPDATE_ONE + (((1u << FL_PROBABILITY_BITS) - zero) >> rate);
+            word += FL_UPDATE_ONE - (zero >> rate);
+        } else {
+            word_of_0 += ((1u << FL_PROBABILITY_BITS) - zero) >> FL_STEADY_RATE;
+            word -= zero >> FL_STEADY_RATE;
+        }
+        range -= bound;
+        fl_take_bit(&code, &range, &word, &zeros, bound, word_of_0);
+        fl_model_store(&models[own], word);
+        next = fl_take_same(own, following, word, next);
+        which++;
+        if (range < FL_RANGE_TOP) { /* at least 31 x 2^9: 1 or 2 bytes */
+            const uint32_t shift = (uint32_t)__builtin_clz(range) & 24u;
+            range <<= shift;
+            if (__builtin_expect(end - in >= 2, 1)) {
+                code = code << shift | ((uint32_t)in[0] << 8 | in[1]) >> (16u - shift);
+                in += shift / 8u;
+            } else {
+                for (uint32_t i = 0; i < shift; i += 8u) code = code << 8 | (in < end ? *in++ : 0u);
+            }
+        }
+    }
+    c->range = range;
+    c->code = code;
+    c->in = in;
+    return n > 0 ? ~zeros >> (64u - n) : 0;
 }
 
 /* End the stream with as few bytes as tell it from every other: the value of the final interval with the most
