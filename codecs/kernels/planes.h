@@ -75,8 +75,9 @@ TARGET FL_INLINE void NAME(move_window)(NAME(window) * n, const state_row *at, c
     n->south_minus = fl_load_wide(at[1].negative);
 }
 
-TARGET FL_INLINE NAME(contexts) NAME(row_contexts)(const NAME(window) * w, const band *own, uint32_t b, uint32_t y,
-                                                   int refined, const uint32_t words) {
+/* Contexts of a row, a word a bit. */
+TARGET FL_INLINE void NAME(row_contexts)(const NAME(window) * w, const band *own, uint32_t b, uint32_t y, int refined,
+                                         fl_wide *bits, const uint32_t words) {
     const state_row *a_row = own->siblings[0] + y, *b_row = own->siblings[1] + y;
     const NAME(neighbours) n = {
         .own = w->own,
@@ -103,7 +104,6 @@ TARGET FL_INLINE NAME(contexts) NAME(row_contexts)(const NAME(window) * w, const
         .b_two = fl_load_wide(b_row->two),
         .own_four = fl_load_wide(own->state[y].four),
     };
-    fl_wide bits[5];
     if (b == 0)
         NAME(significance)(&n, bits, 0);
     else if (b == 1)
@@ -112,7 +112,19 @@ TARGET FL_INLINE NAME(contexts) NAME(row_contexts)(const NAME(window) * w, const
         NAME(significance)(&n, bits, 2);
     bits[4] = w->own;
     if (refined) NAME(refinement)(&n, bits);
-    return NAME(take_contexts)(bits, words);
+}
+
+/* Contexts of a row's signs as numbers of four bits, as fl_sign_bits has them. */
+TARGET FL_INLINE void NAME(sign_contexts)(const NAME(window) * n, uint64_t (*bits)[WORDS], const uint32_t words) {
+    const fl_wide plus = n->own ^ n->own_minus;
+    const fl_wide across_plus = NAME(left)(plus, 1, words) | NAME(right)(plus, 1, words);
+    const fl_wide across_minus = NAME(left)(n->own_minus, 1, words) | NAME(right)(n->own_minus, 1, words);
+    const fl_wide down_plus = (n->north ^ n->north_minus) | (n->south ^ n->south_minus);
+    const fl_wide down_minus = n->north_minus | n->south_minus;
+    fl_store_wide(bits[0], across_plus & ~across_minus);
+    fl_store_wide(bits[1], across_minus & ~across_plus);
+    fl_store_wide(bits[2], down_plus & ~down_minus);
+    fl_store_wide(bits[3], down_minus & ~down_plus);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -160,7 +172,9 @@ TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_
         for (uint32_t w = 0; w < words; w++)
             row->bits[w] = NAME(spread)(fl_take_raw(r, (uint32_t)__builtin_popcountll(columns[w])), columns[w]);
     } else {
-        const NAME(contexts) contexts = NAME(row_contexts)(n, own, b, y, refined, words);
+        fl_wide context_bits[5];
+        NAME(row_contexts)(n, own, b, y, refined, context_bits, words);
+        const NAME(contexts) contexts = NAME(take_contexts)(context_bits, words);
         for (uint32_t w = 0; w < words; w++)
             if (columns[w]) row->bits[w] = NAME(read_bits)(v, tables, &contexts, w, columns[w], lanes);
     }
@@ -169,16 +183,8 @@ TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_
         for (uint32_t w = 0; w < words; w++)
             row->minus[w] = NAME(spread)(fl_take_raw(r, (uint32_t)__builtin_popcountll(fresh[w])), fresh[w]);
     } else if (*usual > 0 || (fresh[0] | fresh[1]) != 0) {
-        const fl_wide plus = n->own ^ n->own_minus;
-        const fl_wide across_plus = NAME(left)(plus, 1, words) | NAME(right)(plus, 1, words);
-        const fl_wide across_minus = NAME(left)(n->own_minus, 1, words) | NAME(right)(n->own_minus, 1, words);
-        const fl_wide down_plus = (n->north ^ n->north_minus) | (n->south ^ n->south_minus);
-        const fl_wide down_minus = n->north_minus | n->south_minus;
         uint64_t around[4][WORDS];
-        fl_store_wide(around[0], across_plus & ~across_minus);
-        fl_store_wide(around[1], across_minus & ~across_plus);
-        fl_store_wide(around[2], down_plus & ~down_minus);
-        fl_store_wide(around[3], down_minus & ~down_plus);
+        NAME(sign_contexts)(n, around, words);
         NAME(row_signs)((const uint64_t (*)[WORDS])around, v, tables, fresh, row->minus, usual, lanes, words);
     }
 }

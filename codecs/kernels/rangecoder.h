@@ -126,40 +126,31 @@ static inline __attribute__((always_inline)) uint32_t fl_code(fl_coder *c, fl_mo
 
 /* ---- many symbols at once ---------------------------------------------------------------------------------------- */
 
-/* A model in a register: `zero` below, `updates` above. */
-#define FL_UPDATE_ONE (1u << 16)
-static inline uint32_t fl_model_load(const fl_model *model) {
-    return (uint32_t)model->zero | (uint32_t)model->updates << 16;
-}
-static inline void fl_model_store(fl_model *model, uint32_t word) {
-    *model = (fl_model){(uint16_t)word, (uint16_t)(word >> 16)};
-}
-
-/* The bit that `code` has: 1 if code >= bound. range is that of a 1, `word` what becomes of the model if it is 1, and
- * word_of_0 if it is 0; `zeros` takes whether it is 0 from above. No branch could foresee what an entropy coder found
- * to be unforeseeable, but compilers take one. */
-static inline __attribute__((always_inline)) void fl_take_bit(uint32_t *code, uint32_t *range, uint32_t *word,
-                                                              uint64_t *zeros, uint32_t bound, uint32_t word_of_0) {
+/* Which bit `code` has: 0 if code < bound. In: *range of a 1, *zero as it becomes after a 1, `up` after a 0. *zeros
+ * takes from above whether it is 0. No branch foresees what the coder found to be unforeseeable, but compilers take
+ * one. */
+static inline __attribute__((always_inline)) void fl_take_bit(uint32_t *code, uint32_t *range, uint32_t *zero,
+                                                              uint64_t *zeros, uint32_t bound, uint32_t up) {
 #if defined(__x86_64__)
     const uint32_t before = *code;
     __asm__("subl %[bound], %[code]\n\t"
             "cmovbl %[before], %[code]\n\t"
             "cmovbl %[bound], %[range]\n\t"
-            "cmovbl %[word_of_0], %[word]\n\t"
+            "cmovbl %[up], %[zero]\n\t"
             "rcrq %[zeros]"
-            : [code] "+&r"(*code), [range] "+&r"(*range), [word] "+&r"(*word), [zeros] "+&r"(*zeros)
-            : [bound] "r"(bound), [before] "r"(before), [word_of_0] "r"(word_of_0)
+            : [code] "+&r"(*code), [range] "+&r"(*range), [zero] "+&r"(*zero), [zeros] "+&r"(*zeros)
+            : [bound] "r"(bound), [before] "r"(before), [up] "r"(up)
             : "cc");
 #else
-    const uint32_t zero = *code < bound;
-    *zeros = *zeros >> 1 | (uint64_t)zero << 63;
-    *code = zero ? *code : *code - bound;
-    *range = zero ? bound : *range;
-    *word = zero ? word_of_0 : *word;
+    const uint32_t is_zero = *code < bound;
+    *zeros = *zeros >> 1 | (uint64_t)is_zero << 63;
+    *code = is_zero ? *code : *code - bound;
+    *range = is_zero ? bound : *range;
+    *zero = is_zero ? up : *zero;
 #endif
 }
 
-/* same ? a : b, likewise. */
+/* x == y ? a : b, likewise. */
 static inline __attribute__((always_inline)) uint32_t fl_take_same(uint32_t x, uint32_t y, uint32_t a, uint32_t b) {
 #if defined(__x86_64__)
     __asm__("cmpl %[x], %[y]\n\tcmovel %[a], %[b]" : [b] "+&r"(b) : [a] "r"(a), [x] "r"(x), [y] "r"(y) : "cc");
@@ -169,34 +160,37 @@ static inline __attribute__((always_inline)) uint32_t fl_take_same(uint32_t x, u
 #endif
 }
 
-/* Decode n <= 64 bits, bit i with models[which[i]]; which[n] is a model too. The result has bit i in place i.
+/* Decode n <= 64 bits, bit i with models[which[i]]; the result has it as bit i. which[n] is read too, and must be one
+ * of the models.
  *
- * One at a time, this is fl_code. What makes it fast: the coder's state is in registers; the next model is fetched
- * before this one is stored, so that nobody waits for a store; bits are not branched upon. */
+ * One at a time, this is fl_code. What makes it faster: the state is in registers; bits are not branched upon; the next
+ * model is fetched before this one is stored, since a load that follows upon a store to the same place waits for it. */
 static inline __attribute__((always_inline)) uint64_t fl_decode_bits(fl_coder *c, fl_model *models,
                                                                      const uint8_t *which, const uint32_t n) {
-    const uint8_t *in = c->in, *const end = c->end, *const last = which + n;
-    uint32_t range = c->range, code = c->code, next = fl_model_load(&models[*which]);
+    const uint32_t certain = 1u << FL_PROBABILITY_BITS;
+    const uint8_t *in = c->in, *const end = c->end;
+    uint32_t range = c->range, code = c->code, following = *which, next = models[following].zero;
     uint64_t zeros = 0;
-    while (which < last) {
-        const uint32_t own = which[0], following = which[1];
-        const uint32_t zero = next & 0xffffu, bound = (range >> FL_PROBABILITY_BITS) * zero;
-        uint32_t word = next, word_of_0 = next;
-        next = fl_model_load(&models[following]);
-        if (__builtin_expect(word < FL_STEADY * FL_UPDATE_ONE, 0)) {
-            const uint32_t rate = FL_RATE[word / FL_UPDATE_ONE];
-            word_of_0 += FL_UPDATE_ONE + (((1u << FL_PROBABILITY_BITS) - zero) >> rate);
-            word += FL_UPDATE_ONE - (zero >> rate);
+    which += n + 1u;
+    for (ptrdiff_t left = -(ptrdiff_t)n; left != 0; left++) {
+        fl_model *const model = &models[following];
+        const uint32_t own = following, bound = (range >> FL_PROBABILITY_BITS) * next;
+        uint32_t zero = next, up = next;
+        following = which[left];
+        next = models[following].zero;
+        if (__builtin_expect(model->updates < FL_STEADY, 0)) {
+            const uint32_t rate = FL_RATE[model->updates++];
+            up += (certain - zero) >> rate;
+            zero -= zero >> rate;
         } else {
-            word_of_0 += ((1u << FL_PROBABILITY_BITS) - zero) >> FL_STEADY_RATE;
-            word -= zero >> FL_STEADY_RATE;
+            up += (certain - zero) >> FL_STEADY_RATE;
+            zero -= zero >> FL_STEADY_RATE;
         }
         range -= bound;
-        fl_take_bit(&code, &range, &word, &zeros, bound, word_of_0);
-        fl_model_store(&models[own], word);
-        next = fl_take_same(own, following, word, next);
-        which++;
-        if (range < FL_RANGE_TOP) { /* at least 31 x 2^9: 1 or 2 bytes */
+        fl_take_bit(&code, &range, &zero, &zeros, bound, up);
+        model->zero = (uint16_t)zero;
+        next = fl_take_same(own, following, zero, next);
+        if (range < FL_RANGE_TOP) { /* and at least 31 x 2^9: 1 or 2 bytes */
             const uint32_t shift = (uint32_t)__builtin_clz(range) & 24u;
             range <<= shift;
             if (__builtin_expect(end - in >= 2, 1)) {
