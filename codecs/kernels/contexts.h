@@ -32,6 +32,13 @@ FL_INLINE uint64_t fl_shift_left(uint64_t bits, uint32_t by) { return bits << (b
 FL_INLINE uint64_t fl_shift_right(uint64_t bits, uint32_t by) { return bits >> (by / 2u) >> (by - by / 2u); }
 FL_INLINE uint64_t fl_low_bits(uint32_t n) { return n < WORD ? ((uint64_t)1 << n) - 1u : ~(uint64_t)0; }
 
+/* The low bits of `bits` to the places of the set bits of `mask`, in order. */
+FL_INLINE uint64_t fl_spread(uint64_t bits, uint64_t mask) {
+    uint64_t out = 0;
+    for (; mask; mask &= mask - 1u, bits >>= 1) out |= mask & (0u - mask) & (0u - (bits & 1u));
+    return out;
+}
+
 /* Word w of a row of a band of kind 0 HL, 1 LH, 2 HH; a and b are the siblings' rows. */
 FL_INLINE context_bits fl_word_contexts(const state_row *at, const state_row *a, const state_row *b, const uint32_t w,
                                         const int kind) {

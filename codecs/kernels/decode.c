@@ -7,14 +7,6 @@ size_t fl_wavelet_decode_scratch(const fl_info *info) {
 
 /* ---- a row, symbol by symbol ------------------------------------------------------------------------------------- */
 
-/* Where the symbols of a pass come from: the range coder with models by context, or rANS with a choice. */
-typedef struct {
-    fl_coder *coder;
-    fl_model *models, *sign_models;
-    fl_rans_reader *reader;
-    const pass_choice *choice;
-} source;
-
 /* SPEC 3.5.2, with masks instead of branches. */
 static inline uint32_t read_symbol(fl_rans_reader *r, uint32_t lane, uint32_t zero) {
     uint32_t x = r->state[lane], low = x & (PROBABILITY_ONE - 1u), scaled = zero * (x >> PROBABILITY_BITS);
@@ -29,18 +21,13 @@ static inline uint32_t read_symbol(fl_rans_reader *r, uint32_t lane, uint32_t ze
 }
 
 /* A bit of each column in `columns`. Lanes are those of the columns, or for signs counted from `count` on. */
-FL_INLINE uint64_t read_columns(const source *from, const uint8_t *contexts, uint64_t columns, uint32_t count,
-                                const int adaptive, const int signs) {
+FL_INLINE uint64_t read_columns(fl_rans_reader *r, const uint16_t *zero, const uint8_t *contexts, uint64_t columns,
+                                uint32_t count, const int signs) {
     uint64_t result = 0;
     for (; columns; columns &= columns - 1u, count++) {
         const uint32_t x = (uint32_t)__builtin_ctzll(columns);
         const uint32_t context = signs ? BIT_CONTEXTS + (uint32_t)fl_sign_context[contexts[x]] : contexts[x];
-        uint32_t bit;
-        if (adaptive)
-            bit = fl_code(from->coder, (signs ? from->sign_models : from->models) + context, 0, 0);
-        else
-            bit = read_symbol(from->reader, (signs ? count : x) & (from->reader->lanes - 1u),
-                              from->choice->zero[context]);
+        const uint32_t bit = read_symbol(r, (signs ? count : x) & (r->lanes - 1u), zero[context]);
         result |= (uint64_t)bit << x;
     }
     return result;
@@ -48,73 +35,53 @@ FL_INLINE uint64_t read_columns(const source *from, const uint8_t *contexts, uin
 
 /* The next raw bits, one for each column in `columns`; zeros after the end. */
 static uint64_t read_raw_columns(fl_rans_reader *r, uint64_t columns) {
-    uint64_t bits = fl_read_raw(r, (uint32_t)__builtin_popcountll(columns)), result = 0;
-    for (; columns; columns &= columns - 1u, bits >>= 1) result |= (bits & 1u) ? columns & (0u - columns) : 0u;
-    return result;
+    return fl_spread(fl_read_raw(r, (uint32_t)__builtin_popcountll(columns)), columns);
 }
 
-/* The columns of word w that a part of a pass codes. */
-static uint64_t columns_of(const band *own, uint32_t y, const uint32_t w, uint64_t columns, pass_part part,
-                           const context_bits *contexts) {
-    part_row *parts = own->parts + y;
-    if (part == WHOLE) return columns;
-    if (part == SECOND_PART) return columns & ~parts->done[w];
-    const uint64_t *bit = contexts[w].bit;
-    return parts->done[w] = columns & ~own->state[y].one[w] & (bit[0] | bit[1] | bit[2] | bit[3]);
-}
-
-FL_INLINE void read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *active, pass_part part,
-                        const source *from, row_symbols *row, const int adaptive) {
+void fl_read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *active, pass_part part,
+                 const pass_choice *choice, fl_rans_reader *r, row_symbols *row) {
     const state_row *at = own->state + y;
-    const int raw_bits = !adaptive && from->choice->raw_bits, raw_signs = !adaptive && from->choice->raw_signs;
     context_bits contexts[WORDS] = {{{0}}};
     uint8_t bytes[WORD];
     uint32_t count = 0;
-    if (!raw_bits || part == FIRST_PART) fl_contexts(own, b, y, contexts);
+    if (!choice->raw_bits || part == FIRST_PART) fl_contexts(own, b, y, contexts);
     for (uint32_t w = 0; w < WORDS; w++) {
-        const uint64_t columns = columns_of(own, y, w, active[w], part, contexts);
+        const uint64_t *bit = contexts[w].bit, some = bit[0] | bit[1] | bit[2] | bit[3];
+        const uint64_t columns = fl_part_columns(own, y, w, active[w], part, some);
         row->bits[w] = 0;
         if (columns == 0) continue;
-        if (raw_bits) {
-            row->bits[w] = read_raw_columns(from->reader, columns);
+        if (choice->raw_bits) {
+            row->bits[w] = read_raw_columns(r, columns);
             continue;
         }
         fl_bytes(bytes, contexts[w].bit, 1, 5);
-        row->bits[w] = read_columns(from, bytes, columns, 0, adaptive, 0);
+        row->bits[w] = read_columns(r, choice->zero, bytes, columns, 0, 0);
     }
     for (uint32_t w = 0; w < WORDS; w++) {
         uint64_t fresh = row->bits[w] & ~at->one[w];
         row->minus[w] = 0;
         if (fresh == 0) continue;
-        if (raw_signs) {
-            row->minus[w] = read_raw_columns(from->reader, fresh);
+        if (choice->raw_signs) {
+            row->minus[w] = read_raw_columns(r, fresh);
             continue;
         }
         sign_bits around = fl_sign_bits(at, w);
         fl_bytes(bytes, around.bit, 1, 4);
-        row->minus[w] = read_columns(from, bytes, fresh, count, adaptive, 1);
+        row->minus[w] = read_columns(r, choice->zero, bytes, fresh, count, 1);
         count += (uint32_t)__builtin_popcountll(fresh);
     }
 }
 
-void fl_read_row(const band *own, uint32_t b, uint32_t y, const uint64_t *columns, pass_part part,
-                 const pass_choice *choice, fl_rans_reader *r, row_symbols *row) {
-    const source from = {.reader = r, .choice = choice};
-    read_row(own, b, y, columns, part, &from, row, 0);
-}
-
 /* A pass with adaptive models. */
-static void read_adaptive(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane, pass_part part) {
+static void read_adaptive(fl_coder *c, fl_component *k, uint32_t b, uint32_t plane, pass_part part,
+                          const fl_tile_ops *ops) {
     band *own = &k->bands[b];
-    fl_model *models = k->models.symbol[b];
-    const source from = {
-        .coder = c, .models = models + (part == FIRST_PART ? FIRST_MODELS : 0), .sign_models = models};
     for (uint32_t y = 0; own->begun && y < own->height; y++) {
         row_symbols row = {{0}, {0}};
         uint64_t columns[WORDS], any = 0;
         for (uint32_t w = 0; w < WORDS; w++) any |= columns[w] = fl_coded_columns(own, y / BLOCK_ROWS, w, plane);
         if (any)
-            read_row(own, b, y, columns, part, &from, &row, 1);
+            ops->adaptive_row(c, k, b, y, columns, part, &row);
         else if (part == FIRST_PART)
             fl_fill(&own->parts[y], 0, sizeof own->parts[y]);
         fl_set_row(own, y, plane, part, &row, WORDS);
@@ -169,14 +136,14 @@ static int start_reader(fl_rans_reader *r, uint32_t lanes, uint32_t raw_size, co
 /* ---- layers ------------------------------------------------------------------------------------------------------ */
 
 /* Of a prefix, passes count as long as the coder has not come to its end: from there on it reads zeros. */
-static void read_adaptive_layer(fl_coder *c, fl_tile *t, const fl_layer *layer, int partial) {
+static void read_adaptive_layer(fl_coder *c, fl_tile *t, const fl_layer *layer, int partial, const fl_tile_ops *ops) {
     for (uint32_t i = 0; i < t->components; i++) {
         fl_component *k = &t->component[i];
         for (; k->passes < layer->end[i]; k->passes++) {
             const uint32_t b = pass_band(k->passes), plane = pass_plane(k, k->passes);
             if (!pass_is(k, k->passes)) continue;
             if (pass_opens(k, k->passes)) fl_read_flags(c, k, b, plane);
-            read_adaptive(c, k, b, plane, pass_part_of(k, k->passes));
+            read_adaptive(c, k, b, plane, pass_part_of(k, k->passes), ops);
             if (partial && c->in == c->end) return;
         }
     }
@@ -312,7 +279,7 @@ static fl_status read_layers(fl_decoder *d, const fl_tile_shape *shape, const ui
         if (layer.is_static) {
             if (!read_static_layer(d, &coder, &layer, cut, ops)) return FL_CORRUPT;
         } else {
-            read_adaptive_layer(&coder, t, &layer, cut);
+            read_adaptive_layer(&coder, t, &layer, cut, ops);
             if (!cut && coder.in != coder.end) return FL_CORRUPT;
         }
     }

@@ -25,9 +25,9 @@ typedef struct {
 } fl_decoder;
 
 /* New bits of a row of coefficients, and the signs of those that became significant. */
-typedef struct {
+struct row_symbols {
     uint64_t bits[WORDS], minus[WORDS];
-} row_symbols;
+};
 
 /* After a row of a pass. A first part leaves the state as it is: its contexts are those of the plane above. */
 static inline void fl_set_row(band *own, uint32_t y, uint32_t plane, pass_part part, const row_symbols *row,
@@ -46,6 +46,15 @@ static inline void fl_set_row(band *own, uint32_t y, uint32_t plane, pass_part p
         at->one[w] |= row->bits[w];
         at->negative[w] |= row->minus[w];
     }
+}
+
+/* The columns of word w that a part of a pass codes, of those in active blocks. `some`: contexts of those that are not
+ * significant are not 0; first parts alone look at it, and keep what they code. */
+static inline uint64_t fl_part_columns(const band *own, uint32_t y, uint32_t w, uint64_t active, pass_part part,
+                                       uint64_t some) {
+    uint64_t *done = &own->parts[y].done[w];
+    if (part == FIRST_PART) return *done = active & ~own->state[y].one[w] & some;
+    return part == SECOND_PART ? active & ~*done : active;
 }
 
 /* What a first part has found becomes known. */

@@ -14,8 +14,8 @@
  *   gather          the bits of `bits` at the set bits of `mask`, side by side
  *   bytes           64 columns of up to 8 bits, a word a bit, as bytes
  *
- * OWN_PASS: there is a decode_pass, and only `bytes` is needed. OWN_ROW_SIGNS: there is a row_signs, and neither
- * read_signs nor gather is needed. OWN_POINTS_16: there is a points_16. */
+ * OWN_PASS: there is a decode_pass, and only `spread` and `bytes` are needed. OWN_ROW_SIGNS: there is a row_signs, and
+ * neither read_signs nor gather is needed. OWN_POINTS_16: there is a points_16. */
 
 #ifndef OWN_PASS
 
@@ -75,9 +75,9 @@ TARGET FL_INLINE void NAME(move_window)(NAME(window) * n, const state_row *at, c
     n->south_minus = fl_load_wide(at[1].negative);
 }
 
-/* `some`: which contexts of those that are not significant are not 0. */
-TARGET FL_INLINE NAME(contexts) NAME(row_contexts)(const NAME(window) * w, const band *own, uint32_t b, uint32_t y,
-                                                   int refined, fl_wide *some, const uint32_t words) {
+/* Contexts of a row, a word a bit. */
+TARGET FL_INLINE void NAME(row_contexts)(const NAME(window) * w, const band *own, uint32_t b, uint32_t y, int refined,
+                                         fl_wide *bits, const uint32_t words) {
     const state_row *a_row = own->siblings[0] + y, *b_row = own->siblings[1] + y;
     const NAME(neighbours) n = {
         .own = w->own,
@@ -104,17 +104,27 @@ TARGET FL_INLINE NAME(contexts) NAME(row_contexts)(const NAME(window) * w, const
         .b_two = fl_load_wide(b_row->two),
         .own_four = fl_load_wide(own->state[y].four),
     };
-    fl_wide bits[5];
     if (b == 0)
         NAME(significance)(&n, bits, 0);
     else if (b == 1)
         NAME(significance)(&n, bits, 1);
     else
         NAME(significance)(&n, bits, 2);
-    *some = (bits[0] | bits[1] | bits[2] | bits[3]) & ~w->own;
     bits[4] = w->own;
     if (refined) NAME(refinement)(&n, bits);
-    return NAME(take_contexts)(bits, words);
+}
+
+/* Contexts of a row's signs as numbers of four bits, as fl_sign_bits has them. */
+TARGET FL_INLINE void NAME(sign_contexts)(const NAME(window) * n, uint64_t (*bits)[WORDS], const uint32_t words) {
+    const fl_wide plus = n->own ^ n->own_minus;
+    const fl_wide across_plus = NAME(left)(plus, 1, words) | NAME(right)(plus, 1, words);
+    const fl_wide across_minus = NAME(left)(n->own_minus, 1, words) | NAME(right)(n->own_minus, 1, words);
+    const fl_wide down_plus = (n->north ^ n->north_minus) | (n->south ^ n->south_minus);
+    const fl_wide down_minus = n->north_minus | n->south_minus;
+    fl_store_wide(bits[0], across_plus & ~across_minus);
+    fl_store_wide(bits[1], across_minus & ~across_plus);
+    fl_store_wide(bits[2], down_plus & ~down_minus);
+    fl_store_wide(bits[3], down_minus & ~down_plus);
 }
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
@@ -156,19 +166,17 @@ TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_
                                 pass_part part, const pass_choice *choice, int refined, fl_rans_reader *r,
                                 NAME(lanes) * v, const NAME(tables) * tables, row_symbols *row, uint32_t *usual,
                                 const uint32_t lanes, const uint32_t words) {
-    uint64_t fresh[WORDS] = {0}, columns[WORDS] = {active[0], active[1]}, *done = own->parts[y].done;
+    uint64_t fresh[WORDS] = {0}, columns[WORDS] = {active[0], active[1]}, some[WORDS] = {0};
     NAME(contexts) contexts;
     for (uint32_t w = 0; w < WORDS; w++) row->bits[w] = row->minus[w] = 0;
     if (!choice->raw_bits || part == FIRST_PART) {
-        fl_wide some;
-        contexts = NAME(row_contexts)(n, own, b, y, refined, &some, words);
-        if (part == FIRST_PART) {
-            fl_store_wide(columns, fl_load_wide(columns) & some);
-            for (uint32_t w = 0; w < words; w++) done[w] = columns[w];
-        }
+        fl_wide context_bits[5];
+        NAME(row_contexts)(n, own, b, y, refined, context_bits, words);
+        contexts = NAME(take_contexts)(context_bits, words);
+        fl_store_wide(some, context_bits[0] | context_bits[1] | context_bits[2] | context_bits[3]);
     }
-    if (part == SECOND_PART)
-        for (uint32_t w = 0; w < words; w++) columns[w] &= ~done[w];
+    for (uint32_t w = 0; part != WHOLE && w < words; w++)
+        columns[w] = fl_part_columns(own, y, w, columns[w], part, some[w]);
     for (uint32_t w = 0; w < words; w++) {
         if (choice->raw_bits)
             row->bits[w] = NAME(spread)(fl_take_raw(r, (uint32_t)__builtin_popcountll(columns[w])), columns[w]);
@@ -180,16 +188,8 @@ TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_
         for (uint32_t w = 0; w < words; w++)
             row->minus[w] = NAME(spread)(fl_take_raw(r, (uint32_t)__builtin_popcountll(fresh[w])), fresh[w]);
     } else if (*usual > 0 || (fresh[0] | fresh[1]) != 0) {
-        const fl_wide plus = n->own ^ n->own_minus;
-        const fl_wide across_plus = NAME(left)(plus, 1, words) | NAME(right)(plus, 1, words);
-        const fl_wide across_minus = NAME(left)(n->own_minus, 1, words) | NAME(right)(n->own_minus, 1, words);
-        const fl_wide down_plus = (n->north ^ n->north_minus) | (n->south ^ n->south_minus);
-        const fl_wide down_minus = n->north_minus | n->south_minus;
         uint64_t around[4][WORDS];
-        fl_store_wide(around[0], across_plus & ~across_minus);
-        fl_store_wide(around[1], across_minus & ~across_plus);
-        fl_store_wide(around[2], down_plus & ~down_minus);
-        fl_store_wide(around[3], down_minus & ~down_plus);
+        NAME(sign_contexts)(n, around, words);
         NAME(row_signs)((const uint64_t (*)[WORDS])around, v, tables, fresh, row->minus, usual, lanes, words);
     }
 }
@@ -302,6 +302,8 @@ static void NAME(decode_pass)(fl_component *k, uint32_t b, uint32_t plane, pass_
 
 #endif
 
+#include "adaptive.h"
+
 /* ---- coefficients ------------------------------------------------------------------------------------------------ */
 
 #ifndef OWN_POINTS_16
@@ -351,9 +353,9 @@ TARGET static void NAME(finish)(const fl_component *k, uint32_t b, fl_points poi
 }
 
 #ifdef DECODER_ONLY
-static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(finish), 0};
+static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(adaptive_row), NAME(finish), 0};
 #else
 #include "symbols.h"
 
-static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(finish), &NAME(encode_ops)};
+static const fl_tile_ops NAME(ops) = {NAME(decode_pass), NAME(adaptive_row), NAME(finish), &NAME(encode_ops)};
 #endif

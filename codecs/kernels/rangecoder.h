@@ -19,14 +19,18 @@ static inline void fl_model_reset(fl_model *models, size_t count) {
     for (size_t i = 0; i < count; i++) models[i] = (fl_model){1u << (FL_PROBABILITY_BITS - 1u), 0};
 }
 
+/* Fast at first: a tile has only some thousand symbols. Index: updates so far; from FL_STEADY on they are not counted.
+ */
+#define FL_STEADY 32u
+#define FL_STEADY_RATE 6u
+static const uint8_t FL_RATE[FL_STEADY + 1u] = {
+    1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, FL_STEADY_RATE};
+
 static inline void fl_model_update(fl_model *model, uint32_t bit) {
-    /* Fast at first: a tile has only some thousand symbols. Index: updates so far. */
-    static const uint8_t RATE[33] = {1, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 5, 5,
-                                     5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 6};
-    uint32_t rate = RATE[model->updates], zero = model->zero;
+    uint32_t rate = FL_RATE[model->updates], zero = model->zero;
     zero = bit ? zero - (zero >> rate) : zero + (((1u << FL_PROBABILITY_BITS) - zero) >> rate);
     model->zero = (uint16_t)zero;
-    model->updates = (uint16_t)(model->updates + (model->updates < 32u));
+    model->updates = (uint16_t)(model->updates + (model->updates < FL_STEADY));
 }
 
 typedef struct {
@@ -118,6 +122,89 @@ static inline __attribute__((always_inline)) uint32_t fl_code(fl_coder *c, fl_mo
             c->code = c->code << 8 | fl_coder_byte(c);
     }
     return bit;
+}
+
+/* ---- many symbols at once ---------------------------------------------------------------------------------------- */
+
+/* Which bit `code` has: 0 if code < bound. In: *range of a 1, *zero as it becomes after a 1, `up` after a 0. *zeros
+ * takes from above whether it is 0. No branch foresees what the coder found to be unforeseeable, but compilers take
+ * one. */
+static inline __attribute__((always_inline)) void fl_take_bit(uint32_t *code, uint32_t *range, uint32_t *zero,
+                                                              uint64_t *zeros, uint32_t bound, uint32_t up) {
+#if defined(__x86_64__)
+    const uint32_t before = *code;
+    __asm__("subl %[bound], %[code]\n\t"
+            "cmovbl %[before], %[code]\n\t"
+            "cmovbl %[bound], %[range]\n\t"
+            "cmovbl %[up], %[zero]\n\t"
+            "rcrq %[zeros]"
+            : [code] "+&r"(*code), [range] "+&r"(*range), [zero] "+&r"(*zero), [zeros] "+&r"(*zeros)
+            : [bound] "r"(bound), [before] "r"(before), [up] "r"(up)
+            : "cc");
+#else
+    const uint32_t is_zero = *code < bound;
+    *zeros = *zeros >> 1 | (uint64_t)is_zero << 63;
+    *code = is_zero ? *code : *code - bound;
+    *range = is_zero ? bound : *range;
+    *zero = is_zero ? up : *zero;
+#endif
+}
+
+/* x == y ? a : b, likewise. */
+static inline __attribute__((always_inline)) uint32_t fl_take_same(uint32_t x, uint32_t y, uint32_t a, uint32_t b) {
+#if defined(__x86_64__)
+    __asm__("cmpl %[x], %[y]\n\tcmovel %[a], %[b]" : [b] "+&r"(b) : [a] "r"(a), [x] "r"(x), [y] "r"(y) : "cc");
+    return b;
+#else
+    return x == y ? a : b;
+#endif
+}
+
+/* Decode n <= 64 bits, bit i with models[which[i]]; the result has it as bit i. which[n] is read too, and must be one
+ * of the models.
+ *
+ * One at a time, this is fl_code. What makes it faster: the state is in registers; bits are not branched upon; the next
+ * model is fetched before this one is stored, since a load that follows upon a store to the same place waits for it. */
+static inline __attribute__((always_inline)) uint64_t fl_decode_bits(fl_coder *c, fl_model *models,
+                                                                     const uint8_t *which, const uint32_t n) {
+    const uint32_t certain = 1u << FL_PROBABILITY_BITS;
+    const uint8_t *in = c->in, *const end = c->end;
+    uint32_t range = c->range, code = c->code, following = *which, next = models[following].zero;
+    uint64_t zeros = 0;
+    which += n + 1u;
+    for (ptrdiff_t left = -(ptrdiff_t)n; left != 0; left++) {
+        fl_model *const model = &models[following];
+        const uint32_t own = following, bound = (range >> FL_PROBABILITY_BITS) * next;
+        uint32_t zero = next, up = next;
+        following = which[left];
+        next = models[following].zero;
+        if (__builtin_expect(model->updates < FL_STEADY, 0)) {
+            const uint32_t rate = FL_RATE[model->updates++];
+            up += (certain - zero) >> rate;
+            zero -= zero >> rate;
+        } else {
+            up += (certain - zero) >> FL_STEADY_RATE;
+            zero -= zero >> FL_STEADY_RATE;
+        }
+        range -= bound;
+        fl_take_bit(&code, &range, &zero, &zeros, bound, up);
+        model->zero = (uint16_t)zero;
+        next = fl_take_same(own, following, zero, next);
+        if (range < FL_RANGE_TOP) { /* and at least 31 x 2^9: 1 or 2 bytes */
+            const uint32_t shift = (uint32_t)__builtin_clz(range) & 24u;
+            range <<= shift;
+            if (__builtin_expect(end - in >= 2, 1)) {
+                code = code << shift | ((uint32_t)in[0] << 8 | in[1]) >> (16u - shift);
+                in += shift / 8u;
+            } else {
+                for (uint32_t i = 0; i < shift; i += 8u) code = code << 8 | (in < end ? *in++ : 0u);
+            }
+        }
+    }
+    c->range = range;
+    c->code = code;
+    c->in = in;
+    return n > 0 ? ~zeros >> (64u - n) : 0;
 }
 
 /* End the stream with as few bytes as tell it from every other: the value of the final interval with the most

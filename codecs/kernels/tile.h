@@ -185,6 +185,7 @@ static inline int32_t fl_predict(const int32_t *at, uint32_t x, uint32_t y, ptrd
 /* ---- what differs from processor to processor -------------------------------------------------------------------- */
 
 typedef struct fl_rans_reader fl_rans_reader; /* decode.h */
+typedef struct row_symbols row_symbols;       /* decode.h */
 typedef struct fl_encode_ops fl_encode_ops;   /* encode.h */
 
 /* Magnitudes of a band are known down to plane `low`: reconstruction points (SPEC 3.7) are `first` above a magnitude of
@@ -199,6 +200,9 @@ typedef struct {
     /* Decode one pass into state, sign and magnitude. */
     void (*decode_pass)(fl_component *k, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
                         fl_rans_reader *r);
+    /* Decode a row of an adaptive layer's pass; `columns`: those of active blocks. */
+    void (*adaptive_row)(fl_coder *c, fl_component *k, uint32_t b, uint32_t y, uint64_t *columns, pass_part part,
+                         row_symbols *row);
     /* Magnitudes and signs of a band to coefficients, int32 if `wide`, else int16. */
     void (*finish)(const fl_component *k, uint32_t b, fl_points points, void *coefs, int wide);
     const fl_encode_ops *encode;

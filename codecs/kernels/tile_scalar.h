@@ -8,6 +8,8 @@ FL_INLINE void bytes_scalar(uint8_t *to, const uint64_t *bits, uint32_t step, ui
     fl_bytes(to, bits, step, n);
 }
 
+FL_INLINE uint64_t spread_scalar(uint64_t bits, uint64_t mask) { return fl_spread(bits, mask); }
+
 static void decode_pass_scalar(fl_component *k, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
                                fl_rans_reader *r) {
     band *own = &k->bands[b];

@@ -209,11 +209,7 @@ static __attribute__((noinline)) void row_signs_wasm(const uint64_t (*around)[WO
     v->words = words;
 }
 
-FL_INLINE uint64_t spread_wasm(uint64_t bits, uint64_t mask) {
-    uint64_t out = 0;
-    for (; mask; mask &= mask - 1u, bits >>= 1) out |= mask & (0u - mask) & (0u - (bits & 1u));
-    return out;
-}
+FL_INLINE uint64_t spread_wasm(uint64_t bits, uint64_t mask) { return fl_spread(bits, mask); }
 
 #define OWN_POINTS_16
 FL_INLINE void points_16_wasm(const uint8_t (*units)[WORD], const uint8_t *minus, fl_points points, uint32_t n,
