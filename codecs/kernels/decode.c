@@ -251,7 +251,7 @@ static fl_status read_layers(fl_decoder *d, const fl_tile_shape *shape, const ui
         fl_layer layer = {0, 0, {0}};
         if (size == UINT32_MAX) return FL_CORRUPT;
         if (begun) {
-            fl_decoder_resume(&coder, layer_data[n], size);
+            if (!fl_decoder_resume(&coder, layer_data[n], size)) return FL_CORRUPT;
         } else {
             fl_decoder_start(&coder, layer_data[n], size);
             const int sound = fl_read_planes(&coder, t);

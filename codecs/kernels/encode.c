@@ -66,14 +66,15 @@ static void write_pass(fl_coder *c, fl_encoder *e, uint32_t component, uint32_t 
         fl_write_symbols(c, e, &k->bands[b], pass_part_of(k, s), pass, k->models.symbol[b]);
 }
 
-/* The tile's sequence; zeros at its end are kept up to where the last layer's reading stands. */
+/* The tile's sequence. Adaptive layers, which are nothing but a piece of it, have as little of it as they can. */
 static void write_sequence(fl_encoder *e, tile_layers *t) {
     fl_coder coder;
-    uint32_t begun = 0, end = 0;
+    fl_mark mark[FL_MAX_LAYERS];
+    uint32_t begun = 0;
+    size_t most = 0, end = 0;
     fl_encoder_start(&coder, e->sequence, e->sequence + sizeof e->sequence);
     for (uint32_t n = 0; n < t->count; n++) {
         written_layer *layer = &t->layer[n];
-        layer->sequence_end = end;
         if (layer->is_empty) continue;
         if (!begun) fl_write_planes(&coder, &e->tile);
         begun = 1;
@@ -84,10 +85,16 @@ static void write_sequence(fl_encoder *e, tile_layers *t) {
                 e->tile.component[c].passes++;
             }
         if (layer->any_raw) fl_write_size(&coder, (layer->raw_bits + 7u) / 8u);
-        layer->sequence_end = end = (uint32_t)fl_encoder_position(&coder, e->sequence);
+        mark[n] = fl_encoder_mark(&coder, e->sequence);
+        most = mark[n].position;
     }
     uint8_t *last = fl_encoder_finish(&coder, e->sequence);
-    while (last < e->sequence + end) *last++ = 0;
+    while (last < e->sequence + most) *last++ = 0;
+    for (uint32_t n = 0; n < t->count; n++) {
+        written_layer *layer = &t->layer[n];
+        const size_t own = layer->is_empty ? 0 : layer->head.is_static ? mark[n].position : fl_piece_end(mark[n], e->sequence);
+        layer->sequence_end = (uint32_t)(end = end > own ? end : own);
+    }
 }
 
 /* ---- segments ---------------------------------------------------------------------------------------------------- */
@@ -112,8 +119,6 @@ static uint32_t put_segment(const fl_encoder *e, const fl_encode_ops *ops, tile_
     uint8_t *segment = t->out, *out = segment;
     const size_t most = (size_t)(a_end - a) + 5u * joining + raw;
     if ((size_t)(layer->words - out) < most) return 0;
-    /* The sequence's bytes that an adaptive segment leaves out are 0. */
-    while (!layer->head.is_static && a_end > a && a_end[-1] == 0) a_end--;
     fl_copy(out, a, (size_t)(a_end - a));
     out = put_states(out + (a_end - a), state + layer->lanes_before, joining);
     if (raw > 0) {

@@ -203,7 +203,7 @@ static inline uint32_t fl_cost_of(const coded_component *k, uint32_t pass) {
 typedef struct {
     fl_layer head;
     uint32_t is_empty;
-    uint32_t sequence_end; /* where a decoder's reading stands in the tile's sequence */
+    uint32_t sequence_end; /* where its part of the tile's sequence ends */
     uint32_t any_raw, raw_bits;
     uint32_t lanes, lanes_before;
     const uint8_t *words, *words_end;

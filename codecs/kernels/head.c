@@ -201,12 +201,6 @@ static int part_is_sound(const uint8_t *data, uint32_t begin, uint32_t end) {
     return fl_crc32c(data + begin, end - begin - FL_CHECKSUM_BYTES) == fl_read32(data + end - FL_CHECKSUM_BYTES);
 }
 
-static uint32_t segments_of(const fl_info *info, uint32_t group) {
-    return group + 1u < info->groups ? info->level[info->levels].first_segment[group + 1u] -
-                                           info->level[info->levels].first_segment[group]
-                                     : info->segments - info->level[info->levels].first_segment[group];
-}
-
 fl_status fl_head_parse(const uint8_t *data, size_t size, uint32_t groups, fl_info *info) {
     fl_info found = {0};
     reader r;
@@ -237,7 +231,7 @@ fl_status fl_head_parse(const uint8_t *data, size_t size, uint32_t groups, fl_in
     if (fill_geometry(info) != FL_OK) return FL_CORRUPT;
     for (uint32_t g = 0; g < known; g++) {
         const uint32_t begin = g > 0 ? info->part_end[g - 1u] : info->index_offset;
-        if (segments_of(info, g) > FL_SEGMENTS_A_BYTE * (uint64_t)(info->part_end[g] - FL_CHECKSUM_BYTES - begin))
+        if (fl_group_segments(info, g) > FL_SEGMENTS_A_BYTE * (uint64_t)(info->part_end[g] - FL_CHECKSUM_BYTES - begin))
             return FL_CORRUPT;
     }
     return FL_OK;
@@ -322,18 +316,17 @@ fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint3
     writer size = {0, 0, 0};
     size_t ends[FL_MAX_GROUPS];
     write_values(&size, info, values);
-    const size_t room = MOST_FIXED + size.at + info->segments / FL_SEGMENTS_A_BYTE + FL_MAX_GROUPS * (FL_CHECKSUM_BYTES + 1u);
+    const size_t room = MOST_FIXED + size.at + FL_MAX_GROUPS * (FL_CHECKSUM_BYTES + 1u) + info->segments / FL_SEGMENTS_A_BYTE;
     if (room > capacity) return FL_NO_SPACE;
     fl_status status = fl_index_write(info, lengths, out + room, capacity - room, ends);
     if (status != FL_OK) return status;
     uint32_t part[FL_MAX_GROUPS];
     uint64_t total = 0;
     for (uint32_t g = 0; g < info->groups; g++) {
-        const size_t length = ends[g] - (g > 0 ? ends[g - 1u] : 0u);
-        const size_t least = (segments_of(info, g) + FL_SEGMENTS_A_BYTE - 1u) / FL_SEGMENTS_A_BYTE;
-        total += FL_CHECKSUM_BYTES + (length < least ? least : length);
+        const size_t length = ends[g] - (g > 0 ? ends[g - 1u] : 0u), least = fl_index_least(info, g);
+        part[g] = (uint32_t)(FL_CHECKSUM_BYTES + (length > least ? length : least));
+        total += part[g];
         if (total > MAX_HEAD - MOST_FIXED - size.at) return FL_INVALID;
-        part[g] = (uint32_t)(FL_CHECKSUM_BYTES + (length < least ? least : length));
     }
     /* The first part tells the size of the head, which it is in: once more where that takes a byte more. */
     const uint32_t coded = part[0];
@@ -346,10 +339,9 @@ fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint3
     }
     size_t to = w.at, begin = 0;
     for (uint32_t g = 0; g < info->groups; g++) {
-        const size_t from = g > 0 ? ends[g - 1u] : 0u, length = ends[g] - from;
-        const size_t end = begin + part[g] - FL_CHECKSUM_BYTES;
-        __builtin_memmove(out + to, out + room + from, length);
-        for (to += length; to < end; to++) out[to] = 0;
+        const size_t from = g > 0 ? ends[g - 1u] : 0u, end = begin + part[g] - FL_CHECKSUM_BYTES;
+        __builtin_memmove(out + to, out + room + from, ends[g] - from);
+        for (to += ends[g] - from; to < end; to++) out[to] = 0;
         fl_write32(out + end, fl_crc32c(out + begin, end - begin));
         begin = to = end + FL_CHECKSUM_BYTES;
     }

@@ -240,8 +240,8 @@ fl_status fl_index_read(const uint8_t *head, fl_info *info, uint32_t *lengths) {
         const uint32_t size = info->part_end[g] - FL_CHECKSUM_BYTES - begin;
         if (g == 0)
             fl_decoder_start(&x.coder, head + begin, size);
-        else
-            fl_decoder_resume(&x.coder, head + begin, size);
+        else if (!fl_decoder_resume(&x.coder, head + begin, size))
+            return FL_CORRUPT;
         if (!code_tables(&x, info, errors, g, 0) || !code_lengths(&x, info, g, lengths, lengths, 0)) return FL_CORRUPT;
     }
     return FL_OK;
@@ -262,21 +262,24 @@ fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *
     fl_info coded = *info;
     index_state x;
     uint32_t errors[FL_MAX_LEVELS + 1][FL_MAX_LAYERS + 1] = {{0}};
-    size_t position[FL_MAX_GROUPS];
+    fl_mark mark[FL_MAX_GROUPS];
     start_all(&x);
     if (!error_codes(info, errors)) return FL_INVALID;
     fl_encoder_start(&x.coder, out, out + capacity);
     for (uint32_t g = 0; g < info->groups; g++) {
         if (!code_tables(&x, &coded, errors, g, 1) || !code_lengths(&x, &coded, g, lengths, 0, 1)) return FL_INVALID;
-        position[g] = fl_encoder_position(&x.coder, out);
+        mark[g] = fl_encoder_mark(&x.coder, out);
     }
-    /* Zeros at the end of the last part need not be there. */
-    uint8_t *last = fl_encoder_finish(&x.coder, out);
-    const size_t others = info->groups > 1u ? position[info->groups - 2u] : 0u;
-    if (x.coder.full || others > capacity) return FL_NO_SPACE;
-    while (last < out + others) *last++ = 0;
-    for (uint32_t g = 0; g + 1u < info->groups; g++) ends[g] = position[g];
-    ends[info->groups - 1u] = (size_t)(last - out);
+    const uint32_t last = info->groups - 1u;
+    uint8_t *end = fl_encoder_finish(&x.coder, out);
+    if (x.coder.full || mark[last].position > capacity) return FL_NO_SPACE;
+    while (end < out + mark[last].position) *end++ = 0;
+    for (uint32_t g = 0, before = 0; g <= last; g++) {
+        ends[g] = fl_piece_end(mark[g], out);
+        /* Zeros that a reader finds there must be none that it takes for bytes to come. */
+        if (ends[g] < before + fl_index_least(info, g)) ends[g] = mark[g].position;
+        before = (uint32_t)ends[g];
+    }
     return FL_OK;
 }
 #endif

@@ -15,7 +15,13 @@
 /* Read the levels' tables of errors and lengths[info->segments] from the parts of a head. */
 fl_status fl_index_read(const uint8_t *head, fl_info *info, uint32_t *lengths);
 
-/* Write the index, without checksums; ends[g]: where the part of each group ends. FL_NO_SPACE when it does not fit,
+/* The fewest bytes that the index of a group may take. */
+static inline size_t fl_index_least(const fl_info *info, uint32_t group) {
+    return ((size_t)fl_group_segments(info, group) + FL_SEGMENTS_A_BYTE - 1u) / FL_SEGMENTS_A_BYTE;
+}
+
+/* Write the index, without checksums; ends[g]: where the part of each group ends; it may be shorter
+ * than fl_index_least, then zeros are to follow. FL_NO_SPACE when it does not fit,
  * FL_INVALID for errors that grow from layer to layer, and for lengths of 2^31 or more. */
 fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *out, size_t capacity, size_t *ends);
 

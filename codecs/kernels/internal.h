@@ -55,6 +55,12 @@ static inline uint32_t fl_group_start(const fl_info *info, uint32_t group, uint3
     return group < info->groups ? fl_min(info->group_start[group], layers) : layers;
 }
 
+/* Segments of a group. */
+static inline uint32_t fl_group_segments(const fl_info *info, uint32_t group) {
+    const uint32_t *first = info->level[info->levels].first_segment;
+    return (group + 1u < info->groups ? first[group + 1u] : info->segments) - first[group];
+}
+
 /* Bytes of the check that a non-empty segment of `size` bytes ends with (SPEC 2.6): the low ones of the CRC-32C of all
  * before. */
 static inline uint32_t fl_check_size(uint32_t size) { return size < 64u ? 1u : 2u; }

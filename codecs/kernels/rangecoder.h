@@ -39,6 +39,7 @@ typedef struct {
     /* decoder: code < range; bytes [in, end) are unread, zeros follow for ever */
     uint32_t code;
     const uint8_t *in, *end;
+    uint32_t missing; /* so many of the last bytes were such zeros */
     /* encoder: low < 2^32 + carry; `held` bytes wait for a carry; the stream's first byte, always 0, is not kept */
     uint64_t low;
     uint8_t *out, *out_end;
@@ -47,20 +48,28 @@ typedef struct {
     int begun, full;
 } fl_coder;
 
-static inline uint32_t fl_coder_byte(fl_coder *c) { return c->in < c->end ? *c->in++ : 0u; }
+static inline uint32_t fl_coder_byte(fl_coder *c) {
+    if (c->in < c->end) return *c->in++;
+    c->missing++;
+    return 0;
+}
 
 static inline void fl_decoder_start(fl_coder *c, const uint8_t *data, size_t size) {
     c->range = 0xffffffffu;
     c->in = data;
     c->end = data + size;
-    c->code = 0;
+    c->code = c->missing = 0;
     for (int i = 0; i < 4; i++) c->code = c->code << 8 | fl_coder_byte(c);
 }
 
-/* The sequence goes on in other bytes. */
-static inline void fl_decoder_resume(fl_coder *c, const uint8_t *data, size_t size) {
+/* The sequence goes on in other bytes, the first of which take the place of zeros that were read. Returns 0 if that
+ * can't be. */
+static inline int fl_decoder_resume(fl_coder *c, const uint8_t *data, size_t size) {
     c->in = data;
     c->end = data + size;
+    if (c->missing > 4u) return 0;
+    while (c->missing > 0 && c->in < c->end) c->code += (uint32_t)*c->in++ << 8u * --c->missing;
+    return c->code < c->range;
 }
 
 static inline void fl_encoder_start(fl_coder *c, uint8_t *out, uint8_t *out_end) {
@@ -100,6 +109,26 @@ static inline void fl_encoder_shift(fl_coder *c) {
 /* Bytes of the sequence that a decoder has read when it has decoded what was encoded so far: four, and one a shift. */
 static inline size_t fl_encoder_position(const fl_coder *c, const uint8_t *start) {
     return 3u + (size_t)(c->out - start) + (size_t)c->begun + c->held;
+}
+
+/* What is kept of an encoder's state to find out later where a piece may end. */
+typedef struct {
+    size_t position;
+    uint32_t low;
+} fl_mark;
+static inline fl_mark fl_encoder_mark(const fl_coder *c, const uint8_t *start) {
+    return (fl_mark){fl_encoder_position(c, start), (uint32_t)c->low};
+}
+
+/* The shortest piece of the finished sequence from which, with zeros after it, all decodes that was encoded before a
+ * mark: at most four bytes less than a decoder has read there. (Bytes up to mark.position must be there.) What it leaves
+ * out of the 32 bits in the decoder's register must not be more than they are above the interval's beginning. */
+static inline size_t fl_piece_end(fl_mark mark, const uint8_t *sequence) {
+    const uint8_t *at = sequence + mark.position;
+    uint32_t window = (uint32_t)at[-4] << 24 | (uint32_t)at[-3] << 16 | (uint32_t)at[-2] << 8 | at[-1], left = 0;
+    const uint32_t above = window - mark.low;
+    while (left < 4u && (window & (left < 3u ? (1u << 8u * (left + 1u)) - 1u : UINT32_MAX)) <= above) left++;
+    return mark.position - left;
 }
 
 /* Code one bit with a model: reads it when decoding, writes `bit` when encoding; returns it. */
@@ -197,7 +226,10 @@ static inline __attribute__((always_inline)) uint64_t fl_decode_bits(fl_coder *c
                 code = code << shift | ((uint32_t)in[0] << 8 | in[1]) >> (16u - shift);
                 in += shift / 8u;
             } else {
-                for (uint32_t i = 0; i < shift; i += 8u) code = code << 8 | (in < end ? *in++ : 0u);
+                for (uint32_t i = 0; i < shift; i += 8u) {
+                    c->missing += in == end;
+                    code = code << 8 | (in < end ? *in++ : 0u);
+                }
             }
         }
     }
