@@ -3,6 +3,9 @@
 #include "transform.h"
 
 enum { HEAD_SIZE_AT = 6, MOST_FIXED = 80 };
+/* Tiles may get smaller at so many of the finest levels. The encoder's do at level 1, and at level 3 if samples have 8
+ * bits: of these a view shows more with fewer bytes, so that what it doesn't show weighs more. */
+enum { MOST_FALLS = 5, FALLS = 1 << 0, FALLS_8_BIT = 1 << 0 | 1 << 2 };
 /* More than this is no head that an encoder writes, and no number that a reader should fetch on trust. */
 #define MAX_HEAD (16u << 20)
 #define MAX_SEGMENTS (16u << 20)
@@ -73,13 +76,14 @@ static uint32_t levels_of(const fl_info *info) {
     return levels;
 }
 
-/* Sizes and layers of all levels, from those of level 0; tiles get smaller from level to level, `falls` times. */
+/* Sizes and layers of all levels, from those of level 0; bit k - 1 of `falls`: tiles of level k are half those of k - 1,
+ * if that can be. */
 static void fill_levels(fl_info *info, uint32_t tile_log2, uint32_t falls, uint32_t layers) {
     info->margin = fl_margin(info->transform);
     info->levels = levels_of(info);
     for (uint32_t k = 0; k <= info->levels; k++) {
-        uint32_t fall = fl_min(k, falls);
-        info->level[k].tile_log2 = k == info->levels ? FL_BASE_LOG2 : tile_log2 > fall ? tile_log2 - fall : 1u;
+        if (k > 0 && k <= MOST_FALLS && falls >> (k - 1u) & 1u && tile_log2 > 1u) tile_log2--;
+        info->level[k].tile_log2 = k == info->levels ? FL_BASE_LOG2 : tile_log2;
         info->level[k].layers = k == info->levels ? 1u : layers;
     }
 }
@@ -92,7 +96,8 @@ fl_status fl_head_plan(fl_info *info) {
     info->version = FL_FORMAT_VERSION;
     info->parts = info->groups;
     /* Small tiles let a view leave out what it doesn't show; a small shard is shown whole. */
-    fill_levels(info, FL_MAX_TILE_LOG2, fl_max(info->width, info->height) > 1024u ? 2u : 0u, layers);
+    const uint32_t falls = info->bits > 8u ? FALLS : FALLS_8_BIT;
+    fill_levels(info, FL_MAX_TILE_LOG2, fl_max(info->width, info->height) > 1024u ? falls : 0u, layers);
     return fill_geometry(info);
 }
 
@@ -172,7 +177,7 @@ static fl_status read_fixed(const uint8_t *data, size_t size, fl_info *info, rea
     info->bits = sample & 127u;
     info->is_signed = sample >> 7;
     info->groups = info->parts = 1u + (layers >> 5);
-    if (r->bad || check_samples(info) != FL_OK || tiles >> 6 || (layers & 31u) > FL_MAX_LAYERS || (layers & 31u) == 0 ||
+    if (r->bad || check_samples(info) != FL_OK || (layers & 31u) > FL_MAX_LAYERS || (layers & 31u) == 0 ||
         info->parts > FL_MAX_GROUPS)
         return FL_CORRUPT;
     uint64_t others = 0;
@@ -288,7 +293,8 @@ static void write_values(writer *w, const fl_info *info, const uint16_t *values)
 /* Everything before the index; part[g]: bytes of each part of the head. */
 static void write_before_index(writer *w, const fl_info *info, const uint16_t *values, const uint32_t *part) {
     uint32_t total = 0, tile_log2 = info->levels > 0 ? info->level[0].tile_log2 : 1u, falls = 0;
-    while (falls + 1u < info->levels && info->level[falls + 1u].tile_log2 < info->level[falls].tile_log2) falls++;
+    for (uint32_t k = 1; k <= MOST_FALLS && k < info->levels; k++)
+        falls |= (uint32_t)(info->level[k].tile_log2 < info->level[k - 1u].tile_log2) << (k - 1u);
     for (uint32_t g = 0; g < info->groups; g++) total += part[g];
     for (uint32_t i = 0; i < sizeof MAGIC; i++) write_byte(w, MAGIC[i]);
     write_byte(w, FL_FORMAT_VERSION);

@@ -26,8 +26,8 @@ FINE = 1 / 90
 LEAST = 1.0
 MOST_LAYERS = 24
 
-# From this part of the contrast range on steps of chroma are an octave wider: eyes forgive that.
-CHROMA = 1 / 12
+# From these parts of the contrast range on steps of chroma are so much wider: eyes forgive that.
+CHROMA = ((1 / 16, 4), (1 / 12, 2))
 
 # A uniform quantiser of step D leaves D^2 / 12; a bit more halves D and so lowers that by D^2 / 12 x 2 ln 2 a bit.
 _SLOPE = np.log(2) / 6
@@ -72,7 +72,7 @@ def layering(index: Index, contrast: float, steps: list[float]) -> bytes:
     for component in range(index.components):
         last = np.inf
         for layer, step in enumerate(steps):
-            wider = 2 if component in chroma and step < contrast * CHROMA else 1
+            wider = next((by for part, by in CHROMA if step < contrast * part), 1) if component in chroma else 1
             last = min(wider * step, last)
             raw["slope"][component, layer] = _SLOPE * last * last
         for level in range(len(index.levels) - 1):
