@@ -92,16 +92,35 @@ static void picture(const fl_info *info, uint32_t level, const void *const *tile
     free(samples);
 }
 
+/* The parts of a head that tell of the first groups tell the same of them as the whole head. */
+static void first_groups(const uint8_t *data, const fl_info *info, const uint32_t *offsets) {
+    for (uint32_t g = 1; g < info->groups; g++) {
+        const uint32_t size = info->part_end[g - 1u];
+        uint8_t *part = exactly(size);
+        memcpy(part, data, size);
+        fl_info known;
+        require(fl_head_parse(part, size, g, &known) == FL_OK && known.groups == g && known.segments <= info->segments);
+        uint32_t *own = exactly((known.segments + 1u) * sizeof(uint32_t));
+        require(fl_head_index(part, size, &known, own) == FL_OK);
+        require(memcmp(own, offsets, (known.segments + 1u) * sizeof(uint32_t)) == 0);
+        for (uint32_t k = 0; k <= info->levels; k++)
+            require(memcmp(known.level[k].error, info->level[k].error, (known.level[k].layers + 1u) * 4u) == 0);
+        free(own);
+        free(part);
+    }
+}
+
 static void shard(const uint8_t *data, size_t size) {
     fl_info info;
-    if (fl_head_parse(data, size, &info) != FL_OK) return;
+    if (fl_head_parse(data, size, FL_MAX_GROUPS, &info) != FL_OK) return;
     /* A head earns its index. */
     require(info.head_size <= size && info.segments <= 64u * info.head_size);
     require(info.levels <= FL_MAX_LEVELS && info.components >= 1u && info.components <= FL_MAX_COMPONENTS);
     uint32_t *offsets = exactly((info.segments + 1u) * sizeof(uint32_t));
-    if (fl_head_offsets(data, size, &info, offsets) == FL_OK && info.codec == FL_CODEC_WAVELET) {
+    if (fl_head_index(data, size, &info, offsets) == FL_OK && info.codec == FL_CODEC_WAVELET) {
         require(offsets[0] == info.head_size);
         for (uint32_t s = 0; s < info.segments; s++) require(offsets[s] <= offsets[s + 1u]);
+        first_groups(data, &info, offsets);
         void **tiles = exactly(info.tiles * sizeof(void *));
         uint8_t *wide = exactly(info.tiles);
         memset(tiles, 0, info.tiles * sizeof(void *));
@@ -128,16 +147,13 @@ static void shard(const uint8_t *data, size_t size) {
     free(offsets);
 }
 
-/* Make the checksums right, so that what lies behind them is reached too. */
+/* Make the checksums of segments right too. */
 static void repair(uint8_t *data, size_t size) {
-    if (size < 16u) return;
-    size_t head_size = fl_read32(data + 8);
-    if (head_size < 16u || head_size > size) return;
-    fl_write32(data + head_size - 4u, fl_crc32c(data, head_size - 4u));
+    repair_head(data, size);
     fl_info info;
-    if (fl_head_parse(data, size, &info) != FL_OK) return;
+    if (fl_head_parse(data, size, FL_MAX_GROUPS, &info) != FL_OK) return;
     uint32_t *offsets = exactly((info.segments + 1u) * sizeof(uint32_t));
-    if (fl_head_offsets(data, size, &info, offsets) == FL_OK)
+    if (fl_head_index(data, size, &info, offsets) == FL_OK)
         for (uint32_t s = 0; s < info.segments && offsets[s + 1u] <= size; s++) {
             uint32_t length = offsets[s + 1u] - offsets[s], check = fl_check_size(length);
             if (length == 0) continue;
