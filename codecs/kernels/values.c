@@ -30,21 +30,30 @@ static const void *row_of(const fl_samples *s, uint32_t c, uint32_t y) {
     return (const uint8_t *)s->first + at * (ptrdiff_t)s->size;
 }
 
-uint32_t fl_values_mark(const fl_samples *s, int32_t low, uint32_t range, uint32_t enough, uint8_t *seen) {
+static uint32_t count_seen(const uint8_t *seen, uint32_t range) {
     uint32_t found = 0;
+    for (uint32_t i = 0; i < range; i++) found += seen[i];
+    return found;
+}
+
+/* Marks are counted once in a while: a look at each would wait for the last store to it. */
+uint32_t fl_values_mark(const fl_samples *s, int32_t low, uint32_t range, uint32_t enough, uint8_t *seen) {
+    uint64_t marked = 0;
     for (uint32_t c = 0; c < s->count[0]; c++)
-        for (uint32_t y = 0; y < s->count[1] && found <= enough; y++) {
+        for (uint32_t y = 0; y < s->count[1]; y++) {
             const void *row = row_of(s, c, y);
 #define MARK(size, is_signed)                                                                                          \
     for (ptrdiff_t x = 0; x < (ptrdiff_t)s->count[2]; x++) {                                                           \
         const uint32_t n = number_of(row, x * s->stride[2], low, size, is_signed);                                     \
-        if (n >= range) continue;                                                                                      \
-        found += seen[n] ^ 1u;                                                                                         \
-        seen[n] = 1;                                                                                                   \
+        if (n < range) seen[n] = 1;                                                                                    \
     }
             FOR_EACH_KIND(MARK);
+            marked += s->count[2];
+            if (marked < range) continue;
+            if (count_seen(seen, range) > enough) return enough + 1u;
+            marked = 0;
         }
-    return found;
+    return count_seen(seen, range);
 }
 
 void fl_values_count(const fl_samples *s, int32_t low, uint32_t range, uint32_t *counts) {

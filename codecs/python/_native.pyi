@@ -63,7 +63,7 @@ def mark_values(
     seen: Any,
     enough: int,
 ) -> int:
-    """Set bytes of `seen` to 1 where a value occurs; how many are new. May stop at more than `enough`."""
+    """Set bytes of `seen` to 1 where a value occurs; how many are 1, or `enough` + 1 as soon as they are more."""
 
 def count_values(
     samples: Any, size: int, is_signed: bool, shape: tuple[int, ...], strides: tuple[int, ...], low: int, counts: Any

@@ -119,21 +119,19 @@ def _in_order(
     index: Index, tiles: Sequence[memoryview], lengths: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], list[memoryview]]:
     """Lengths of all segments, and their bytes in pieces, in the order of segments (SPEC 2.6)."""
-    ordered = np.empty(index.segments, np.uint32)
     begins = np.cumsum(lengths, axis=1) - lengths
     ends = begins + lengths
+    ordered: list[NDArray[np.uint32]] = []
     pieces: list[memoryview] = []
     for level in range(len(index.levels) - 1, -1, -1):
         at = index.levels[level]
         rows = slice(at.first_tile, at.first_tile + at.tiles)
-        for layer in range(at.layers):
-            first, step = index.layer_run(level, layer)
-            ordered[first : first + at.tiles * step : step] = lengths[rows, layer]
         for start, end in index.layer_groups(level):
             if start < end:
+                ordered.append(lengths[rows, start:end].ravel())
                 cuts = zip(tiles[rows], begins[rows, start].tolist(), ends[rows, end - 1].tolist(), strict=True)
                 pieces += [tile[first:last] for tile, first, last in cuts]
-    return ordered, pieces
+    return np.concatenate(ordered), pieces
 
 
 def _code(names: dict[int, str], what: str, name: str) -> int:
