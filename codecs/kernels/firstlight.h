@@ -178,8 +178,8 @@ typedef struct {
     ptrdiff_t stride[3];
 } fl_samples;
 
-/* Of the values low .. low + range - 1, seen[value - low] = 1 for those that occur (else 0 or 1, as it was). Returns how
- * many are seen, or enough + 1 as soon as they are more than `enough`. Other values are passed over. */
+/* Of the values low .. low + range - 1, seen[value - low] = 1 for those that occur (else 0 or 1, as it was). Returns
+ * how many are seen, or enough + 1 as soon as they are more than `enough`. Other values are passed over. */
 FL_EXPORT uint32_t fl_values_mark(const fl_samples *samples, int32_t low, uint32_t range, uint32_t enough,
                                   uint8_t *seen);
 /* counts[value - low] grows by how often each occurs. */

@@ -6,6 +6,7 @@
  *   rows             loads eight words; any: a bit of them is set
  *   NAME(counter)    counts of symbols: start_count; count_rows takes slices in the columns of a mask, or count_word 64
  *                    stored symbols; of signs count_signs and count_list; end_count
+ *   NAME(lines)      eight words of 64 symbols, from slices of a bit each: open_lines, line, and list: those in a mask
  *   cost_16          what counted symbols of 16 contexts cost with each of 16 tables
  *   NAME(writer)     rANS states in registers, and where the words go; begin, end
  *   use              the tables of a pass
@@ -92,13 +93,13 @@ TARGET static void NAME(load_band)(fl_encoder *e, fl_component *k, uint32_t b, u
 /* What the rows of a pass add up to. */
 typedef struct {
     uint8_t *symbols, *signs; /* where the next ones go */
-    uint32_t refined;
     NAME(counter) counter;
 } NAME(taken);
 
-/* Eight words from row y on. `columns`: those that are coded. */
-TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint32_t y, const uint64_t *columns,
-                                      uint8_t *row_signs, NAME(taken) * t, const uint32_t b, const uint32_t words) {
+/* Eight words from row y on, `count` of them inside the band. `block`: the columns of each row that are coded. */
+TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint32_t y, const uint64_t *block,
+                                      const uint32_t count, uint8_t *row_signs, NAME(taken) * t, const uint32_t b,
+                                      const uint32_t words) {
     const uint32_t sibling[2] = {b == 0, b == 2 ? 1 : 2};
     const size_t at = (y + BORDER) * words, up = at - words, down = at + words;
     /* A row is coded after those above it, and a band after those before it. */
@@ -132,22 +133,24 @@ TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint3
         .b_two = NAME(rows)(second[1] + at),
         .own_four = NAME(rows)(own[3] + at),
     };
-    const fl_rows coded = NAME(rows)(columns), bits = NAME(rows)(e->magnitude[b][plane] + at) & coded;
-    const fl_rows old = one & coded, fresh = bits & ~one;
+    const uint64_t left = block[0], right = block[words - 1u];
+    const fl_rows place = {0, 1, 2, 3, 4, 5, 6, 7}, inside = (fl_rows)(place < count);
+    const fl_rows coded = (fl_rows){left, right, left, right, left, right, left, right} & inside;
+    const fl_rows bits = NAME(rows)(e->magnitude[b][plane] + at) & coded;
+    const fl_rows fresh = bits & ~one;
     fl_rows slices[6];
-    uint64_t stored[6][WORDS_AT_ONCE], now[WORDS_AT_ONCE], before[WORDS_AT_ONCE];
+    NAME(lines) lines;
     fl_rows_significance(&n, slices, (int)b);
     slices[4] = one ^ one;
     if (NAME(any)(one)) fl_rows_refinement(&n, slices);
     slices[5] = bits;
     NAME(count_rows)(&t->counter, slices, coded);
-    fl_copy(stored, slices, sizeof stored);
-    fl_copy(before, &old, sizeof before);
-    for (uint32_t i = 0; i < WORDS_AT_ONCE; i++) {
-        if (columns[i] == 0) continue;
-        NAME(bytes)(t->symbols, &stored[0][i], WORDS_AT_ONCE, 6);
-        NAME(count_word)(&t->counter, t->symbols, columns[i]);
-        t->refined += (uint32_t)__builtin_popcountll(before[i]);
+    NAME(open_lines)(&lines, slices);
+    for (uint32_t i = 0; i < count; i++) {
+        const uint64_t columns = i % words ? right : left;
+        if (columns == 0) continue;
+        NAME(line)(&lines, i, t->symbols);
+        NAME(count_word)(&t->counter, t->symbols, columns);
         t->symbols += WORD;
     }
     if (!NAME(any)(fresh)) return;
@@ -164,20 +167,19 @@ TARGET FL_INLINE void NAME(take_rows)(const fl_encoder *e, uint32_t plane, uint3
     slices[1] = across_minus & ~across_plus;
     slices[2] = down_plus & ~down_minus;
     slices[3] = down_minus & ~down_plus;
+    slices[4] = one ^ one;
     slices[5] = minus;
     NAME(count_signs)(&t->counter, slices, fresh);
-    fl_copy(stored, slices, sizeof stored);
+    NAME(open_lines)(&lines, slices);
+    uint64_t now[WORDS_AT_ONCE];
     fl_copy(now, &fresh, sizeof now);
     for (uint32_t i = 0; i < WORDS_AT_ONCE; i++) {
         if (now[i] == 0) continue;
-        uint64_t list[6] = {0};
-        for (uint32_t j = 0; j < 6u; j++)
-            if (j != 4u) list[j] = NAME(gather)(stored[j][i], now[i]);
-        NAME(bytes)(t->signs, list, 1, 6);
-        const uint32_t count = (uint32_t)__builtin_popcountll(now[i]);
-        NAME(count_list)(&t->counter, t->signs, count);
-        row_signs[i / words] = (uint8_t)(row_signs[i / words] + count);
-        t->signs += count;
+        const uint32_t signs = (uint32_t)__builtin_popcountll(now[i]);
+        NAME(list)(&lines, i, now[i], t->signs);
+        NAME(count_list)(&t->counter, t->signs, signs);
+        row_signs[i / words] = (uint8_t)(row_signs[i / words] + signs);
+        t->signs += signs;
     }
 }
 
@@ -185,10 +187,9 @@ TARGET FL_INLINE void NAME(take_band)(const fl_encoder *e, uint32_t plane, coded
                                       NAME(taken) * t, const uint32_t b, const uint32_t words) {
     for (uint32_t y = 0; y < height; y += WORDS_AT_ONCE / words) {
         const uint64_t *block = pass->columns[y / BLOCK_ROWS];
-        uint64_t columns[WORDS_AT_ONCE] = {0};
         if ((block[0] | block[1]) == 0) continue;
-        for (uint32_t i = 0; i < fl_min(WORDS_AT_ONCE, (height - y) * words); i++) columns[i] = block[i % words];
-        NAME(take_rows)(e, plane, y, columns, pass->row_signs + y, t, b, words);
+        const uint32_t count = fl_min(WORDS_AT_ONCE, (height - y) * words);
+        NAME(take_rows)(e, plane, y, block, count, pass->row_signs + y, t, b, words);
     }
 }
 
@@ -198,7 +199,6 @@ TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, u
     NAME(taken) t;
     t.symbols = e->symbols + e->symbol_count;
     t.signs = e->signs + e->sign_count;
-    t.refined = 0;
     NAME(start_count)(&t.counter);
     pass->symbols = e->symbol_count;
     pass->signs = e->sign_count;
@@ -223,7 +223,10 @@ TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, u
     else
         NAME(take_band)(e, plane, pass, own->height, &t, 2, 2);
     NAME(end_count)(&t.counter, counts);
-    pass->refined = t.refined;
+    /* Contexts of refinement. */
+    pass->refined = 0;
+    for (uint32_t i = BIT_CONTEXTS / 2; i < BIT_CONTEXTS; i++)
+        pass->refined += counts->bits[i] + (uint32_t)counts->bits[i + SYMBOL_ONE];
     pass->sign_count = (uint32_t)(t.signs - e->signs) - e->sign_count;
     pass->symbols_end = e->symbol_count = (uint32_t)(t.symbols - e->symbols);
     e->sign_count += pass->sign_count;
