@@ -157,14 +157,14 @@ TARGET FL_INLINE void cost_16_avx512(const int16_t (*cost)[2], uint32_t tables, 
     _mm512_storeu_si512(sums, _mm512_add_epi32(sum[0], sum[1]));
 }
 
-/* With 32 lanes or more a vector holds 16, and quotients come from floats; with fewer, where each waits for the one
- * before, it holds 8 of 64 bits, which are twice the states, and quotients come from the product of 52 bits. */
+/* With 32 lanes or more a vector holds 16, and quotients come from floats. With fewer, where each waits for the one
+ * before, it holds 8 of 64 bits, which are twice the states, whatever the lowest bit is; quotients come from the
+ * product of 52 bits. */
 typedef struct {
     __m512i x[4];
     uint8_t *words;
-    __m512i bits[2], signs[2];                   /* frequency by symbol, 16 bits each */
-    __m512 bit_quotient[2][2], sign_quotient[2]; /* its reciprocal: of 0, of 1, by context */
-    __m512i bit_factor[2][4], sign_factor[2][2]; /* just above 2^51 times that */
+    __m512i bits[2], signs[2];                   /* frequency by symbol, 16 bits each; of 8 lanes twice that */
+    __m512 bit_quotient[2][2], sign_quotient[2]; /* its reciprocal: of 0, of 1, by context; for 16 lanes */
 } writer_avx512;
 
 TARGET FL_INLINE void begin_avx512(writer_avx512 *v, const uint32_t *state, uint8_t *words, const uint32_t lanes) {
@@ -187,11 +187,6 @@ TARGET FL_INLINE void end_avx512(const writer_avx512 *v, uint32_t *state, const 
             _mm512_storeu_si512(&state[16 * i], v->x[i]);
 }
 
-TARGET FL_INLINE __m512i factor_avx512(__m256i frequency) {
-    const __m512d quotient = _mm512_div_pd(_mm512_set1_pd(2251799813685248.0), _mm512_cvtepi32_pd(frequency));
-    return _mm512_add_epi64(_mm512_cvttpd_epi64(quotient), _mm512_set1_epi64(1));
-}
-
 TARGET FL_INLINE void use_avx512(writer_avx512 *v, const fl_encoder *e, const pass_choice *choice,
                                  const uint32_t lanes) {
     const __m512 least = _mm512_castsi512_ps(_mm512_set1_epi32(0x3f7ffff0)); /* as in give_avx2 */
@@ -204,19 +199,16 @@ TARGET FL_INLINE void use_avx512(writer_avx512 *v, const fl_encoder *e, const pa
     v->bits[1] = _mm512_sub_epi16(all, v->bits[0]);
     v->signs[1] = _mm512_sub_epi16(all, v->signs[0]);
     for (uint32_t bit = 0; bit < 2u; bit++) {
+        if (lanes < 32u) {
+            v->bits[bit] = _mm512_add_epi16(v->bits[bit], v->bits[bit]);
+            v->signs[bit] = _mm512_add_epi16(v->signs[bit], v->signs[bit]);
+            continue;
+        }
         const __m256i parts[3] = {_mm512_castsi512_si256(v->bits[bit]), _mm512_extracti64x4_epi64(v->bits[bit], 1),
                                   _mm512_castsi512_si256(v->signs[bit])};
-        for (uint32_t i = 0; i < 3u; i++) {
-            const __m512i f = _mm512_cvtepu16_epi32(parts[i]);
-            if (lanes < 32u) {
-                __m512i *to = i < 2u ? &v->bit_factor[bit][2u * i] : v->sign_factor[bit];
-                to[0] = factor_avx512(_mm512_castsi512_si256(f));
-                to[1] = factor_avx512(_mm512_extracti64x4_epi64(f, 1));
-            } else {
-                *(i < 2u ? &v->bit_quotient[bit][i] : &v->sign_quotient[bit]) =
-                    _mm512_div_ps(least, _mm512_cvtepi32_ps(f));
-            }
-        }
+        for (uint32_t i = 0; i < 3u; i++)
+            *(i < 2u ? &v->bit_quotient[bit][i] : &v->sign_quotient[bit]) =
+                _mm512_div_ps(least, _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(parts[i])));
     }
 }
 
@@ -240,46 +232,38 @@ TARGET FL_INLINE void give_avx512(writer_avx512 *v, const uint32_t i, __m512i f,
     v->x[i] = _mm512_mask_add_epi32(sum, more, sum, others);
 }
 
-/* 8 lanes give a symbol each. `factor` f = 2^51 + e with e <= f <= 2^12, so that for x < 2^31 the product with 2 x, x /
- * f and less than 2^-8 / f more in units of 2^52, has the quotient as its whole part; so has that with 2 x + 1. What
- * comes of a state and what of its upper half are both worked out while it is not yet known which it is. */
-TARGET FL_INLINE void give_8_avx512(writer_avx512 *v, const uint32_t i, __m512i f, __m512i factor, __mmask8 ones,
-                                    __mmask8 gives) {
+/* 8 lanes give a symbol each, of frequencies f. `factor` is 2^51 / f rounded up: times f it is 2^51 + e with
+ * 0 <= e < f <= 2^12 (doubles are close enough to tell, since the fraction of a quotient is 0 or at least 1 / f). So
+ * for x < 2^31 the product with 2 x, x / f and less than 2^-8 / f more in units of 2^52, has the quotient as its whole
+ * part; so has that with 2 x + 1. What comes of a state and what of its upper half are both worked out while it is not
+ * yet known which it is. */
+TARGET FL_INLINE void give_8_avx512(writer_avx512 *v, const uint32_t i, __m512i twice, __mmask8 ones, __mmask8 gives) {
     const __m512i x = v->x[i], zero = _mm512_setzero_si512(), upper = _mm512_srli_epi64(x, 16);
-    const __m512i others = _mm512_maskz_sub_epi64(gives, _mm512_set1_epi64(PROBABILITY_ONE), f);
-    const __m512i twice = _mm512_add_epi64(others, others), start = _mm512_maskz_mov_epi64(ones, twice);
-    const __mmask8 full = _mm512_mask_cmpge_epu64_mask(gives, _mm512_srli_epi64(x, 20), f);
+    const __m512d quotient = _mm512_div_pd(_mm512_set1_pd(4503599627370496.0), _mm512_cvtepi64_pd(twice)); /* 2^52 */
+    const __m512i factor = _mm512_cvt_roundpd_epi64(quotient, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC);
+    const __m512i others = _mm512_maskz_sub_epi64(gives, _mm512_set1_epi64(2 * PROBABILITY_ONE), twice);
+    const __m512i start = _mm512_maskz_mov_epi64(ones, others);
+    const __mmask8 full = _mm512_mask_cmpge_epu64_mask(gives, _mm512_srli_epi64(x, 19), twice);
     const uint32_t count = (uint32_t)__builtin_popcount(full);
     const __m128i words = _mm_maskz_compress_epi16(full, _mm512_cvtepi64_epi16(_mm512_srli_epi64(x, 1)));
     v->words -= 2u * count;
     _mm_mask_storeu_epi16(v->words, (__mmask8)_bzhi_u32(0xff, count), words);
-    const __m512i whole = _mm512_add_epi64(x, start);
-    const __m512i half = _mm512_add_epi64(_mm512_andnot_si512(_mm512_set1_epi64(1), upper), start);
     const __m512i whole_q = _mm512_madd52hi_epu64(zero, x, factor), half_q = _mm512_madd52hi_epu64(zero, upper, factor);
-    const __m512i stays = _mm512_madd52lo_epu64(whole, whole_q, twice);
-    v->x[i] = _mm512_mask_mov_epi64(stays, full, _mm512_madd52lo_epu64(half, half_q, twice));
+    const __m512i whole = _mm512_madd52lo_epu64(_mm512_add_epi64(x, start), whole_q, others);
+    const __m512i half = _mm512_madd52lo_epu64(_mm512_add_epi64(upper, start), half_q, others);
+    v->x[i] = _mm512_mask_mov_epi64(whole, full, half);
 }
 
 TARGET FL_INLINE void push_8_avx512(writer_avx512 *v, const uint8_t *symbols, uint64_t columns, const int signs,
                                     const uint32_t lanes) {
     const uint32_t last = lanes / 8u - 1u;
-    const __m512i *frequency = signs ? v->signs : v->bits;
+    const __m512i *twice = signs ? v->signs : v->bits;
     for (uint32_t i = 8u; i-- > 0u;) {
         const __mmask8 gives = (__mmask8)(columns >> (8u * i));
         if (gives == 0) continue;
         const __m512i c = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)(const void *)(symbols + 8u * i)));
-        const __m512i f = _mm512_maskz_permutex2var_epi16(0x11111111, frequency[0], c, frequency[1]);
-        const __mmask8 ones = _mm512_test_epi64_mask(c, _mm512_set1_epi64(SYMBOL_ONE));
-        const __mmask8 second = _mm512_test_epi64_mask(c, _mm512_set1_epi64(16));
-        __m512i factor[2];
-        for (uint32_t bit = 0; bit < 2u; bit++) {
-            const __m512i *from = signs ? v->sign_factor[bit] : v->bit_factor[bit];
-            factor[bit] = _mm512_permutex2var_epi64(from[0], c, from[1]);
-            if (!signs)
-                factor[bit] =
-                    _mm512_mask_mov_epi64(factor[bit], second, _mm512_permutex2var_epi64(from[2], c, from[3]));
-        }
-        give_8_avx512(v, i & last, f, _mm512_mask_mov_epi64(factor[0], ones, factor[1]), ones, gives);
+        const __m512i own = _mm512_maskz_permutex2var_epi16(0x11111111, twice[0], c, twice[1]);
+        give_8_avx512(v, i & last, own, _mm512_test_epi64_mask(c, _mm512_set1_epi64(SYMBOL_ONE)), gives);
     }
 }
 

@@ -56,17 +56,29 @@ uint32_t fl_values_mark(const fl_samples *s, int32_t low, uint32_t range, uint32
     return count_seen(seen, range);
 }
 
+/* Neighbours are counted in different places: equal ones would wait for each other. That is as long as the places are
+ * quickly added up. */
+enum { PARTS = 4, FEW_VALUES = 1024 };
+
 void fl_values_count(const fl_samples *s, int32_t low, uint32_t range, uint32_t *counts) {
+    uint32_t parts[PARTS][FEW_VALUES];
+    const uint32_t few = fl_min(range, FEW_VALUES);
+    for (uint32_t i = 0; i < PARTS; i++) fl_fill(parts[i], 0, few * sizeof parts[i][0]);
     for (uint32_t c = 0; c < s->count[0]; c++)
         for (uint32_t y = 0; y < s->count[1]; y++) {
             const void *row = row_of(s, c, y);
 #define COUNT(size, is_signed)                                                                                         \
     for (ptrdiff_t x = 0; x < (ptrdiff_t)s->count[2]; x++) {                                                           \
         const uint32_t n = number_of(row, x * s->stride[2], low, size, is_signed);                                     \
-        if (n < range) counts[n]++;                                                                                    \
+        if (n < few)                                                                                                   \
+            parts[x % PARTS][n]++;                                                                                     \
+        else if (n < range)                                                                                            \
+            counts[n]++;                                                                                               \
     }
             FOR_EACH_KIND(COUNT);
         }
+    for (uint32_t i = 0; i < PARTS; i++)
+        for (uint32_t n = 0; n < few; n++) counts[n] += parts[i][n];
 }
 
 void fl_values_place(const fl_samples *s, int32_t low, uint32_t range, const uint16_t *place, void *to) {
