@@ -60,7 +60,7 @@ def one_layer(samples: NDArray[np.uint8]) -> bytes:
     height, width = samples.shape
     info = _native.plan_head(width, height, 1, 8, False, 0, 0, 0, 1, ())
     planes = np.empty((1, height, width), np.int32)
-    _native.forward(info, samples, width * height, width, 1, planes)
+    _native.forward(info, samples, (width * height, width, 1), planes)
     index = codecs.Index(info, np.zeros(1, np.uint32))
     tiles = [(level, 0) for level in reversed(range(len(index.levels)))]
     share = layering.layering(index, 255, [])

@@ -1,15 +1,11 @@
 /* Error bounds: what the coefficients that a reader leaves out may do to samples (SPEC 2.4; 3.8 has the proofs). */
-#include "internal.h"
+#include "rows.h"
 
 static uint32_t largest(const int32_t *plane, size_t stride, uint32_t x0, uint32_t x1, uint32_t y0, uint32_t y1) {
-    int32_t most = 0;
-    for (uint32_t y = y0; y < y1; y++)
-        for (uint32_t x = x0; x < x1; x++) {
-            int32_t v = plane[(size_t)y * stride + x];
-            v = v < 0 ? -v : v;
-            most = v > most ? v : most;
-        }
-    return (uint32_t)most;
+    const fl_rows_32 *rows = fl_get_rows_32();
+    uint32_t most = 0;
+    for (uint32_t y = y0; y < y1; y++) most = fl_max(most, rows->reach(plane + (size_t)y * stride + x0, x1 - x0));
+    return most;
 }
 
 static uint32_t half_up(uint32_t n) { return (n + 1u) >> 1; }

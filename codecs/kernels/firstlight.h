@@ -174,6 +174,31 @@ FL_EXPORT fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info
                                               uint8_t *out, size_t capacity, uint32_t *layer_size,
                                               fl_tile_report *report, void *scratch);
 
+/* ---- an encoder's first look (values.c, details.c) -------------------------------------------------------------- */
+
+/* Samples of 1 or 2 bytes: `count` components, rows and columns, strides in samples. */
+typedef struct {
+    const void *first;
+    uint32_t size, is_signed;
+    uint32_t count[3];
+    ptrdiff_t stride[3];
+} fl_samples;
+
+/* Of the values low .. low + range - 1, seen[value - low] = 1 for those that occur (else 0 or 1, as it was). Returns
+ * how many are seen, or enough + 1 as soon as they are more than `enough`. Other values are passed over. */
+FL_EXPORT uint32_t fl_values_mark(const fl_samples *samples, int32_t low, uint32_t range, uint32_t enough,
+                                  uint8_t *seen);
+/* counts[value - low] grows by how often each occurs. */
+FL_EXPORT void fl_values_count(const fl_samples *samples, int32_t low, uint32_t range, uint32_t *counts);
+/* place[value - low] of all samples, 0 of other values, one after the other: in 1 or 2 bytes, as samples are. */
+FL_EXPORT void fl_values_place(const fl_samples *samples, int32_t low, uint32_t range, const uint16_t *place, void *to);
+
+/* Magnitudes of the details of the two finest levels (planes: as fl_wavelet_forward leaves them), added up over cells
+ * of 3 x 3 coefficients of a band: counts[code] grows by the number of cells with such a sum. Sums below 256 are their
+ * own codes; from there on there are 128 codes an octave. */
+enum { FL_DETAIL_CODES = 3328 };
+FL_EXPORT void fl_wavelet_details(const fl_info *info, const int32_t *planes, uint32_t *counts);
+
 /* ---- wavelet transform of a shard (forward.c, errors.c, region.c) ----------------------------------------------- */
 
 /* Colour transform and forward wavelet transform of a whole shard. `samples` are 8- or 16-bit by info->bits (where

@@ -58,6 +58,23 @@ TARGET FL_INLINE int any_avx2(fl_rows rows) {
     return any != 0;
 }
 
+typedef struct {
+    uint64_t slice[6][WORDS_AT_ONCE];
+} lines_avx2;
+
+TARGET FL_INLINE void open_lines_avx2(lines_avx2 *l, const fl_rows *slices) {
+    fl_copy(l->slice, slices, sizeof l->slice);
+}
+TARGET FL_INLINE void line_avx2(const lines_avx2 *l, uint32_t i, uint8_t *to) {
+    bytes_avx2(to, &l->slice[0][i], WORDS_AT_ONCE, 6);
+}
+TARGET FL_INLINE void list_avx2(const lines_avx2 *l, uint32_t i, uint64_t columns, uint8_t *to) {
+    uint64_t list[6];
+    for (uint32_t j = 0; j < 6u; j++)
+        list[j] = j == 4u ? 0 : gather_avx2(l->slice[j][i], columns); /* signs have no fifth */
+    bytes_avx2(to, list, 1, 6);
+}
+
 TARGET FL_INLINE void cost_16_avx2(const int16_t (*cost)[2], uint32_t tables, const int16_t (*count)[2],
                                    int32_t *sums) {
     __m256i low = _mm256_setzero_si256(), high = low;

@@ -64,6 +64,21 @@ FL_INLINE int any_scalar(fl_rows rows) {
     return any != 0;
 }
 
+typedef struct {
+    uint64_t slice[6][WORDS_AT_ONCE];
+} lines_scalar;
+
+FL_INLINE void open_lines_scalar(lines_scalar *l, const fl_rows *slices) { fl_copy(l->slice, slices, sizeof l->slice); }
+FL_INLINE void line_scalar(const lines_scalar *l, uint32_t i, uint8_t *to) {
+    bytes_scalar(to, &l->slice[0][i], WORDS_AT_ONCE, 6);
+}
+FL_INLINE void list_scalar(const lines_scalar *l, uint32_t i, uint64_t columns, uint8_t *to) {
+    uint64_t list[6];
+    for (uint32_t j = 0; j < 6u; j++)
+        list[j] = j == 4u ? 0 : gather_scalar(l->slice[j][i], columns); /* signs have no fifth */
+    bytes_scalar(to, list, 1, 6);
+}
+
 FL_INLINE void cost_16_scalar(const int16_t (*cost)[2], uint32_t tables, const int16_t (*count)[2], int32_t *sums) {
     for (uint32_t t = 0; t < 16u; t++) sums[t] = 0;
     for (uint32_t i = 0; i < 16u; i++, cost += tables)

@@ -19,7 +19,7 @@ static TARGET void NAME(put)(const T *restrict from, uint32_t n, int32_t *restri
 static TARGET uint32_t NAME(reach)(const T *restrict row, uint32_t n) {
     UNSIGNED most = 0;
     for (uint32_t i = 0; i < n; i++) {
-        UNSIGNED magnitude = (UNSIGNED)(row[i] < 0 ? -(int64_t)row[i] : row[i]);
+        UNSIGNED magnitude = (UNSIGNED)(row[i] < 0 ? 0u - (UNSIGNED)row[i] : (UNSIGNED)row[i]);
         most = magnitude > most ? magnitude : most;
     }
     return most;

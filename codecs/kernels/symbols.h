@@ -6,6 +6,7 @@
  *   rows             loads eight words; any: a bit of them is set
  *   NAME(counter)    counts of symbols: start_count; count_rows takes slices in the columns of a mask, or count_word 64
  *                    stored symbols; of signs count_signs and count_list; end_count
+ *   NAME(lines)      eight words of 64 symbols, from slices of a bit each: open_lines, line, and list: those in a mask
  *   cost_16          what counted symbols of 16 contexts cost with each of 16 tables
  *   NAME(writer)     rANS states in registers, and where the words go; begin, end
  *   use              the tables of a pass
@@ -92,13 +93,14 @@ TARGET static void NAME(load_band)(fl_encoder *e, fl_component *k, uint32_t b, u
 /* What the rows of a pass add up to. */
 typedef struct {
     uint8_t *symbols, *signs; /* where the next ones go */
-    uint32_t refined;
     NAME(counter) counter;
 } NAME(taken);
 
-/* Eight words from row y on. `columns`: those of active blocks, then those that are coded. */
+/* Eight words from row y on, `count` of them inside the band. `columns`: of each those of active blocks, then those
+ * that are coded. */
 TARGET FL_INLINE void NAME(take_rows)(fl_encoder *e, uint32_t plane, pass_part part, uint32_t y, uint64_t *columns,
-                                      uint8_t *row_signs, NAME(taken) * t, const uint32_t b, const uint32_t words) {
+                                      const uint32_t count, uint8_t *row_signs, NAME(taken) * t, const uint32_t b,
+                                      const uint32_t words) {
     const uint32_t sibling[2] = {b == 0, b == 2 ? 1 : 2};
     const size_t at = (y + BORDER) * words, up = at - words, down = at + words;
     /* A row is coded after those above it, but for first parts, which don't look at what is coded with them. */
@@ -131,29 +133,29 @@ TARGET FL_INLINE void NAME(take_rows)(fl_encoder *e, uint32_t plane, pass_part p
         .b_two = NAME(rows)(e->two[sibling[1]] + at),
         .own_four = NAME(rows)(known[3] + at),
     };
-    fl_rows slices[6], coded = NAME(rows)(columns);
-    uint64_t stored[6][WORDS_AT_ONCE], now[WORDS_AT_ONCE], before[WORDS_AT_ONCE];
+    const uint64_t left = columns[0], right = columns[words - 1u];
+    const fl_rows place = {0, 1, 2, 3, 4, 5, 6, 7}, inside = (fl_rows)(place < count);
+    fl_rows slices[6], coded = (fl_rows){left, right, left, right, left, right, left, right} & inside;
+    NAME(lines) lines;
     fl_rows_significance(&n, slices, (int)b);
     if (part == FIRST_PART) coded &= (slices[0] | slices[1] | slices[2] | slices[3]) & ~one;
     if (part == SECOND_PART) coded &= ~NAME(rows)(e->done[b] + at);
-    const fl_rows bits = NAME(rows)(e->magnitude[b][plane] + at) & coded, old = one & coded, fresh = bits & ~one;
+    const fl_rows bits = NAME(rows)(e->magnitude[b][plane] + at) & coded, fresh = bits & ~one;
     if (part == FIRST_PART) {
         const fl_rows half = one | bits;
         fl_copy(e->done[b] + at, &coded, sizeof coded);
         fl_copy(e->half_known[b] + at, &half, sizeof half);
     }
-    if (part != WHOLE) fl_copy(columns, &coded, sizeof coded);
+    fl_copy(columns, &coded, sizeof coded);
     slices[4] = one ^ one;
-    if (NAME(any)(one)) fl_rows_refinement(&n, slices);
+    if (part != FIRST_PART && NAME(any)(one)) fl_rows_refinement(&n, slices);
     slices[5] = bits;
     NAME(count_rows)(&t->counter, slices, coded);
-    fl_copy(stored, slices, sizeof stored);
-    fl_copy(before, &old, sizeof before);
-    for (uint32_t i = 0; i < WORDS_AT_ONCE; i++) {
+    NAME(open_lines)(&lines, slices);
+    for (uint32_t i = 0; i < count; i++) {
         if (columns[i] == 0) continue;
-        NAME(bytes)(t->symbols, &stored[0][i], WORDS_AT_ONCE, 6);
+        NAME(line)(&lines, i, t->symbols);
         NAME(count_word)(&t->counter, t->symbols, columns[i]);
-        t->refined += (uint32_t)__builtin_popcountll(before[i]);
         t->symbols += WORD;
     }
     if (!NAME(any)(fresh)) return;
@@ -170,20 +172,19 @@ TARGET FL_INLINE void NAME(take_rows)(fl_encoder *e, uint32_t plane, pass_part p
     slices[1] = across_minus & ~across_plus;
     slices[2] = down_plus & ~down_minus;
     slices[3] = down_minus & ~down_plus;
+    slices[4] = one ^ one;
     slices[5] = minus;
     NAME(count_signs)(&t->counter, slices, fresh);
-    fl_copy(stored, slices, sizeof stored);
+    NAME(open_lines)(&lines, slices);
+    uint64_t now[WORDS_AT_ONCE];
     fl_copy(now, &fresh, sizeof now);
     for (uint32_t i = 0; i < WORDS_AT_ONCE; i++) {
         if (now[i] == 0) continue;
-        uint64_t list[6] = {0};
-        for (uint32_t j = 0; j < 6u; j++)
-            if (j != 4u) list[j] = NAME(gather)(stored[j][i], now[i]);
-        NAME(bytes)(t->signs, list, 1, 6);
-        const uint32_t count = (uint32_t)__builtin_popcountll(now[i]);
-        NAME(count_list)(&t->counter, t->signs, count);
-        row_signs[i / words] = (uint8_t)(row_signs[i / words] + count);
-        t->signs += count;
+        const uint32_t signs = (uint32_t)__builtin_popcountll(now[i]);
+        NAME(list)(&lines, i, now[i], t->signs);
+        NAME(count_list)(&t->counter, t->signs, signs);
+        row_signs[i / words] = (uint8_t)(row_signs[i / words] + signs);
+        t->signs += signs;
     }
 }
 
@@ -191,14 +192,14 @@ TARGET FL_INLINE void NAME(take_band)(fl_encoder *e, uint32_t plane, pass_part p
                                       NAME(taken) * t, const uint32_t b, const uint32_t words) {
     const uint32_t height = own->height, rows = WORDS_AT_ONCE / words;
     for (uint32_t y = 0; y < height; y += rows) {
-        uint64_t columns[WORDS_AT_ONCE] = {0}, block[WORDS] = {0}, any = 0;
-        for (uint32_t w = 0; w < words; w++) any |= block[w] = fl_coded_columns(own, y / BLOCK_ROWS, w, plane);
+        uint64_t columns[WORDS_AT_ONCE], any = 0;
+        for (uint32_t w = 0; w < words; w++) any |= columns[w] = fl_coded_columns(own, y / BLOCK_ROWS, w, plane);
         if (any == 0) {
             fl_fill(pass->columns[y], 0, rows * sizeof pass->columns[y]);
             continue;
         }
-        for (uint32_t i = 0; i < fl_min(WORDS_AT_ONCE, (height - y) * words); i++) columns[i] = block[i % words];
-        NAME(take_rows)(e, plane, part, y, columns, pass->row_signs + y, t, b, words);
+        const uint32_t count = fl_min(WORDS_AT_ONCE, (height - y) * words);
+        NAME(take_rows)(e, plane, part, y, columns, count, pass->row_signs + y, t, b, words);
         for (uint32_t i = 0; i < rows; i++) {
             pass->columns[y + i][0] = columns[i * words];
             pass->columns[y + i][1] = words > 1u ? columns[i * words + 1u] : 0u;
@@ -213,7 +214,6 @@ TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, u
     NAME(taken) t;
     t.symbols = e->symbols + e->symbol_count;
     t.signs = e->signs + e->sign_count;
-    t.refined = 0;
     NAME(start_count)(&t.counter);
     pass->symbols = e->symbol_count;
     pass->signs = e->sign_count;
@@ -238,7 +238,10 @@ TARGET static void NAME(take_pass)(fl_encoder *e, fl_component *k, uint32_t b, u
     e->one[b] = part == FIRST_PART ? e->half_known[b] : e->known[b][plane];
     e->two[b] = e->known[b][part == FIRST_PART ? plane + 2u : plane + 1u];
     NAME(end_count)(&t.counter, counts);
-    pass->refined = t.refined;
+    /* Contexts of refinement. */
+    pass->refined = 0;
+    for (uint32_t i = BIT_CONTEXTS / 2; i < BIT_CONTEXTS; i++)
+        pass->refined += counts->bits[i] + (uint32_t)counts->bits[i + SYMBOL_ONE];
     pass->sign_count = (uint32_t)(t.signs - e->signs) - e->sign_count;
     pass->symbols_end = e->symbol_count = (uint32_t)(t.symbols - e->symbols);
     e->sign_count += pass->sign_count;

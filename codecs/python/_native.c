@@ -209,7 +209,7 @@ static PyObject *forward(PyObject *self, PyObject *args) {
     Py_ssize_t stride[3];
     fl_info info;
     Py_buffer samples, planes;
-    if (!PyArg_ParseTuple(args, "OOnnnO", &info_object, &samples_object, &stride[0], &stride[1], &stride[2],
+    if (!PyArg_ParseTuple(args, "OO(nnn)O", &info_object, &samples_object, &stride[0], &stride[1], &stride[2],
                           &planes_object) ||
         get_info(info_object, &info) < 0)
         return NULL;
@@ -311,6 +311,148 @@ static void give_block(void *memory) {
     idle_bytes += given->size;
     given->next = idle;
     idle = given;
+}
+
+/* ---- first look -------------------------------------------------------------------------------------------------- */
+
+/* Arguments of the functions on values: a buffer that begins with the first sample, bytes of a sample, is_signed,
+ * (components, height, width), their strides, the least value, a buffer with an item a value, and what comes then. */
+typedef struct {
+    Py_buffer from, of_values;
+    fl_samples samples;
+    int low;
+    uint32_t range; /* values that `of_values` has items for */
+    PyObject *more;
+} look;
+
+static int start_look(look *l, PyObject *args, size_t item, int writable) {
+    PyObject *from, *of_values;
+    fl_samples *s = &l->samples;
+    memset(l, 0, sizeof *l);
+    if (!PyArg_ParseTuple(args, "OIp(III)(nnn)iO|O", &from, &s->size, (int *)&s->is_signed, &s->count[0], &s->count[1],
+                          &s->count[2], &s->stride[0], &s->stride[1], &s->stride[2], &l->low, &of_values, &l->more))
+        return 0;
+    const size_t count[3] = {s->count[0], s->count[1], s->count[2]};
+    const Py_ssize_t last = reach(0, s->stride, count);
+    if (last < 0 || s->size < 1 || s->size > 2 || count[0] == 0 || count[1] == 0 || count[2] == 0) {
+        PyErr_SetString(PyExc_ValueError, "samples: some, of 1 or 2 bytes, and no negative strides");
+        return 0;
+    }
+    if (get_buffer(from, &l->from, 0) < 0 || get_buffer(of_values, &l->of_values, writable) < 0 ||
+        check_length(&l->from, ((size_t)last + 1) * s->size, "samples") < 0)
+        return 0;
+    s->first = l->from.buf;
+    l->range = (uint32_t)((size_t)l->of_values.len / item);
+    return 1;
+}
+
+static void end_look(look *l) {
+    if (l->from.obj) PyBuffer_Release(&l->from);
+    if (l->of_values.obj) PyBuffer_Release(&l->of_values);
+}
+
+static PyObject *mark_values(PyObject *self, PyObject *args) {
+    (void)self;
+    look l;
+    PyObject *result = NULL;
+    if (start_look(&l, args, 1, 1)) {
+        const unsigned long enough = l.more ? PyLong_AsUnsignedLong(l.more) : l.range;
+        if (!PyErr_Occurred()) {
+            uint32_t found;
+            Py_BEGIN_ALLOW_THREADS;
+            found = fl_values_mark(&l.samples, l.low, l.range, (uint32_t)enough, l.of_values.buf);
+            Py_END_ALLOW_THREADS;
+            result = PyLong_FromUnsignedLong(found);
+        }
+    }
+    end_look(&l);
+    return result;
+}
+
+static PyObject *count_values(PyObject *self, PyObject *args) {
+    (void)self;
+    look l;
+    PyObject *result = NULL;
+    if (start_look(&l, args, sizeof(uint32_t), 1)) {
+        Py_BEGIN_ALLOW_THREADS;
+        fl_values_count(&l.samples, l.low, l.range, l.of_values.buf);
+        Py_END_ALLOW_THREADS;
+        result = Py_NewRef(Py_None);
+    }
+    end_look(&l);
+    return result;
+}
+
+static PyObject *place_values(PyObject *self, PyObject *args) {
+    (void)self;
+    look l;
+    Py_buffer to = {0};
+    PyObject *result = NULL;
+    if (start_look(&l, args, sizeof(uint16_t), 0) && get_buffer(l.more ? l.more : Py_None, &to, 1) == 0) {
+        const uint32_t *count = l.samples.count;
+        if (check_length(&to, (size_t)count[0] * count[1] * count[2] * l.samples.size, "places") == 0) {
+            Py_BEGIN_ALLOW_THREADS;
+            fl_values_place(&l.samples, l.low, l.range, l.of_values.buf, to.buf);
+            Py_END_ALLOW_THREADS;
+            result = Py_NewRef(Py_None);
+        }
+    }
+    if (to.obj) PyBuffer_Release(&to);
+    end_look(&l);
+    return result;
+}
+
+/* Without the GIL: the details of all blocks. */
+static fl_status run_details(const fl_info *info, const Py_buffer *samples, const Py_buffer *starts,
+                             const Py_ssize_t *stride, void *workspace, int32_t *planes, uint32_t *counts) {
+    const uint64_t *start = starts->buf;
+    fl_status status = FL_OK;
+    for (size_t i = 0; i < (size_t)starts->len / sizeof *start && status == FL_OK; i++) {
+        const uint8_t *from = (const uint8_t *)samples->buf + start[i] * (info->bits > 8 ? 2 : 1);
+        status = fl_wavelet_forward(info, from, stride[0], stride[1], stride[2], planes, workspace);
+        if (status == FL_OK) fl_wavelet_details(info, planes, counts);
+    }
+    return status;
+}
+
+static PyObject *details(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *info_object, *samples_object, *starts_object, *result = NULL;
+    Py_ssize_t stride[3];
+    fl_info info;
+    Py_buffer samples = {0}, starts = {0};
+    uint32_t counts[FL_DETAIL_CODES] = {0};
+    if (!PyArg_ParseTuple(args, "OO(nnn)O", &info_object, &samples_object, &stride[0], &stride[1], &stride[2],
+                          &starts_object) ||
+        get_info(info_object, &info) < 0)
+        return NULL;
+    const size_t count[3] = {info.components, info.height, info.width};
+    const Py_ssize_t last = reach(0, stride, count);
+    if (get_buffer(samples_object, &samples, 0) == 0 && get_buffer(starts_object, &starts, 0) == 0) {
+        const size_t all = (size_t)samples.len / (info.bits > 8 ? 2 : 1);
+        int fits = last >= 0;
+        for (size_t i = 0; i < (size_t)starts.len / sizeof(uint64_t); i++) {
+            const uint64_t start = ((const uint64_t *)starts.buf)[i];
+            fits &= start < all && (size_t)last < all - start;
+        }
+        void *workspace = take_block(fl_wavelet_forward_workspace(&info));
+        int32_t *planes = take_block(planes_bytes(&info));
+        if (!fits) {
+            PyErr_SetString(PyExc_ValueError, "samples: a block lies outside");
+        } else if (workspace && planes) {
+            fl_status status;
+            Py_BEGIN_ALLOW_THREADS;
+            status = run_details(&info, &samples, &starts, stride, workspace, planes, counts);
+            Py_END_ALLOW_THREADS;
+            result = status == FL_OK ? PyBytes_FromStringAndSize((const char *)counts, (Py_ssize_t)sizeof counts)
+                                     : raise_status(status, "samples wider than the head's bits");
+        }
+        give_block(planes);
+        give_block(workspace);
+    }
+    if (starts.obj) PyBuffer_Release(&starts);
+    if (samples.obj) PyBuffer_Release(&samples);
+    return result;
 }
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------- */
@@ -677,6 +819,10 @@ static PyMethodDef METHODS[] = {{"head_size", head_size, METH_O, NULL},
                                 {"set_mse", set_mse, METH_VARARGS, NULL},
                                 {"set_errors", set_errors, METH_VARARGS, NULL},
                                 {"forward", forward, METH_VARARGS, NULL},
+                                {"mark_values", mark_values, METH_VARARGS, NULL},
+                                {"count_values", count_values, METH_VARARGS, NULL},
+                                {"place_values", place_values, METH_VARARGS, NULL},
+                                {"details", details, METH_VARARGS, NULL},
                                 {"encode_tiles", encode_tiles, METH_VARARGS, NULL},
                                 {"decode_tiles", decode_tiles, METH_VARARGS, NULL},
                                 {"synthesize", synthesize, METH_VARARGS, NULL},

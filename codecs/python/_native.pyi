@@ -46,8 +46,47 @@ def set_mse(info: Any, mse: Any) -> bytes:
 def set_errors(info: Any, planes: Any, reports: Any, values: Any) -> bytes:
     """Raw fl_info with the error table set from transformed planes, all tiles' reports and the value table, if any."""
 
-def forward(info: Any, samples: Any, stride_c: int, stride_y: int, stride_x: int, planes: Any) -> None:
+def forward(info: Any, samples: Any, strides: tuple[int, ...], planes: Any) -> None:
     """Colour and wavelet transform of a whole shard; strides in samples; planes: int32 (c, height, width), written."""
+
+# Of samples: a buffer that begins with the first one, bytes of one, whether they are signed, (components, height,
+# width), and their strides in samples, none negative. Item i of `seen`, `counts`, `places` is of the value low + i;
+# others are passed over.
+
+def mark_values(
+    samples: Any,
+    size: int,
+    is_signed: bool,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    low: int,
+    seen: Any,
+    enough: int,
+) -> int:
+    """Set bytes of `seen` to 1 where a value occurs; how many are 1, or `enough` + 1 as soon as they are more."""
+
+def count_values(
+    samples: Any, size: int, is_signed: bool, shape: tuple[int, ...], strides: tuple[int, ...], low: int, counts: Any
+) -> None:
+    """Add to the uint32 `counts` how often each value occurs."""
+
+def place_values(
+    samples: Any,
+    size: int,
+    is_signed: bool,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    low: int,
+    places: Any,
+    out: Any,
+) -> None:
+    """Write the uint16 `places` of all samples into `out`, one after the other, as large as samples are."""
+
+def details(info: Any, samples: Any, strides: tuple[int, ...], starts: Any) -> bytes:
+    """How large the details of blocks are that begin at the uint64 `starts`, in samples; a head planned for one block.
+
+    Raw uint32 counts of cells by code (fl_wavelet_details of kernels/firstlight.h).
+    """
 
 def encode_tiles(info: Any, layering: Any, planes: Any, tiles: Any) -> tuple[bytes, bytes, bytes]:
     """Encode many tiles: uint32 rows (level, tile in raster order), by a raw fl_layering.

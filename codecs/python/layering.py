@@ -90,6 +90,9 @@ def mean_errors(index: Index, reports: NDArray[Any], lengths: NDArray[np.uint32]
     size = lengths.sum(axis=1, dtype=np.float64)
     for k, at in enumerate(index.levels):
         rows = slice(at.first_tile, at.first_tile + at.tiles)
+        if at.tiles == 1:  # most levels of a small picture
+            errors[k] = reports["squared_error"][at.first_tile] if size[at.first_tile] else 0
+            continue
         parts = np.outer(_spans(at.height, at.tile), _spans(at.width, at.tile)).ravel() / (at.height * at.width)
         weights = size[rows] / max(size[rows].sum(), 1)
         errors[k] = (weights / parts) @ reports["squared_error"][rows]

@@ -1,9 +1,10 @@
 """Value tables: where samples use few of the values in their range, their places among those are coded (SPEC 3.9)."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
+from . import _native
+from .strided import Strided
 
 # A table is worth it where at most this part of the range is used.
 MOST_USED = 0.6
@@ -18,23 +19,31 @@ SAMPLES_A_RUN = 400
 
 
 def pack(
-    samples: NDArray[Any], contrast: tuple[float, float]
-) -> tuple[NDArray[np.uint16] | None, NDArray[Any], tuple[float, float]]:
-    """(value table, places of the samples in it, `contrast` in places), or (None, samples, contrast) as they are."""
-    bits = 8 * samples.dtype.itemsize
-    shift = 1 << (bits - 1) if samples.dtype.kind == "i" else 0
-    unsigned = samples.view(f"u{samples.dtype.itemsize}")
-    # In the order of the samples: signed ones are shifted so that their range begins at 0.
-    part = _used(unsigned[:, :: _step(samples.shape[1]), :: _step(samples.shape[2])], bits, shift)
-    if not _worth(part, sure=False):
+    samples: Strided, ends: tuple[int, int], contrast: tuple[float, float]
+) -> tuple[NDArray[np.uint16] | None, Strided, tuple[float, float]]:
+    """(value table, places of the samples in it, `contrast` in places), or (None, samples, contrast) as they are.
+
+    Parameters
+    ----------
+    ends : (int, int)
+        The least and the largest sample.
+    """
+    low, high = ends
+    # A part of the samples has values of no wider range; so, if it has more of them than this, it is not worth it.
+    enough = int(MOST_USED * (high - low + 1))
+    part = samples.thinned(_step(samples.shape[1]), _step(samples.shape[2]))
+    used = _used(part, ends, enough)
+    if used is None or not _worth(used, sure=False):
         return None, samples, contrast
-    used = _used(unsigned, bits, shift)
-    if not _worth(used, sure=True) or _runs(used) > samples.size // SAMPLES_A_RUN:
+    used = used if part.shape == samples.shape else _used(samples, ends, enough)
+    if used is None or not _worth(used, sure=True) or _runs(used) > samples.size // SAMPLES_A_RUN:
         return None, samples, contrast
-    places = np.zeros(1 << bits, unsigned.dtype)
-    places[np.roll(np.arange(1 << bits), shift)[used]] = np.arange(len(used))
-    low, high = (float(np.searchsorted(used, value + shift)) for value in contrast)
-    return (used - shift).astype(np.uint16), places[unsigned], (low, high)
+    place = np.zeros(high - low + 1, np.uint16)
+    place[used] = np.arange(len(used))
+    places = np.empty(samples.shape, f"u{samples.dtype.itemsize}")
+    _native.place_values(*samples.native, low, place, places)
+    black, white = (float(np.searchsorted(used, value - low)) for value in contrast)
+    return (used + low).astype(np.uint16), Strided.of(places), (black, white)
 
 
 def _step(length: int) -> int:
@@ -42,11 +51,12 @@ def _step(length: int) -> int:
     return max(length // 512, 1)
 
 
-def _used(unsigned: NDArray[Any], bits: int, shift: int) -> NDArray[np.intp]:
-    """The values that occur, ascending; 0 is the least that the dtype has."""
-    seen = np.zeros(1 << bits, bool)
-    seen[unsigned] = True
-    return np.flatnonzero(np.roll(seen, shift))
+def _used(samples: Strided, ends: tuple[int, int], enough: int) -> NDArray[np.intp] | None:
+    """The values that occur, ascending, less the least of all; None when they are more than `enough`."""
+    low, high = ends
+    seen = np.zeros(high - low + 1, bool)
+    found = _native.mark_values(*samples.native, low, seen, enough)
+    return None if found > enough else np.flatnonzero(seen)
 
 
 def _worth(used: NDArray[np.intp], *, sure: bool) -> bool:

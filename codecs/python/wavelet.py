@@ -15,6 +15,7 @@ from .choose import choose
 from .errors import InvalidArgument
 from .index import COLOUR_NAMES, TRANSFORM_NAMES, Index, Region
 from .packing import pack
+from .strided import Strided, contiguous, place
 from .threads import batched, spread
 
 Samples = NDArray[np.uint8 | np.int8 | np.uint16 | np.int16]
@@ -49,23 +50,23 @@ class WaveletCodec:
                 raise InvalidArgument(f"colour {colour!r}: needs 3 components, {components} given")
             colours = [0]
         transforms = [_code(TRANSFORM_NAMES, "transform", transform)] if transform else list(TRANSFORM_NAMES)
-        usual, has_fill = _contrast(samples)
+        given = Strided.of(samples)
+        ends = int(samples.min()), int(samples.max())
+        usual, has_fill = _contrast(given, ends)
         if has_fill and transform is None:
             # Its longer filters ring around the steps to a fill value: a waste at every precision but the last.
             transforms.remove(_code(TRANSFORM_NAMES, "transform", "9/7-m"))
-        bits, signed = _bits(samples), samples.dtype.kind == "i"
-        values, samples, (low, high) = pack(samples, contrast or usual)
+        bits, signed = _bits(samples.dtype, ends), samples.dtype.kind == "i"
+        values, coded, (low, high) = pack(given, ends, contrast or usual)
         count = 0 if values is None else len(values)
-        code, kind = choose(samples, bits, signed, count, colours, transforms)
+        code, kind = choose(coded, bits, signed, count, colours, transforms)
 
-        steps = layering.quantiser_steps(high - low, int(samples.max()) - int(samples.min()))
+        span = ends[1] - ends[0] if values is None else count - 1
+        steps = layering.quantiser_steps(high - low, span)
         head = width, height, components, bits, signed, code, kind, count, len(steps) + 1
         info = _native.plan_head(*head)
-        # The kernel reads forwards from the first sample.
-        found = _strided(samples) if min(samples.strides) >= 0 else None
-        owner, offset, strides = found or _contiguous(np.ascontiguousarray(samples))
         planes = np.empty((components, height, width), np.int32)
-        _native.forward(info, owner[offset:], strides[0], strides[1], strides[2], planes)
+        _native.forward(info, coded.flat, coded.strides, planes)
 
         index = _plan(info)
         tiles, lengths, reports = _encode_tiles(index, layering.layering(index, high - low, steps), planes, threads)
@@ -88,10 +89,9 @@ class WaveletCodec:
 
     def synthesize(self, index: Index, level: int, region: Region, tiles: list[Tile | None], out: Samples) -> None:
         y, x, height, width = region
-        found = _strided(out)
-        owner, offset, strides = found or _contiguous(np.empty(out.shape, out.dtype))
-        place = offset, *strides
-        _native.synthesize(index.raw, level, x, y, width, height, tiles, index.values, owner, place)
+        found = place(out)
+        owner, offset, strides = found or contiguous(np.empty(out.shape, out.dtype))
+        _native.synthesize(index.raw, level, x, y, width, height, tiles, index.values, owner, (offset, *strides))
         if not found:
             out[...] = owner.reshape(out.shape)
 
@@ -119,23 +119,19 @@ def _in_order(
     index: Index, tiles: Sequence[memoryview], lengths: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], list[memoryview]]:
     """Lengths of all segments, and their bytes in pieces, in the order of segments (SPEC 2.6)."""
-    ordered = np.empty(index.segments, np.uint32)
     begins = np.cumsum(lengths, axis=1) - lengths
     ends = begins + lengths
+    ordered: list[NDArray[np.uint32]] = []
     pieces: list[memoryview] = []
-    for level, at in enumerate(index.levels):
-        rows = slice(at.first_tile, at.first_tile + at.tiles)
-        for layer in range(at.layers):
-            first, step = index.layer_run(level, layer)
-            ordered[first : first + at.tiles * step : step] = lengths[rows, layer]
     for group, level in itertools.product(range(len(index.groups)), reversed(range(len(index.levels)))):
         at = index.levels[level]
         rows = slice(at.first_tile, at.first_tile + at.tiles)
         start, end = index.layer_groups(level)[group]
         if start < end:
+            ordered.append(lengths[rows, start:end].ravel())
             cuts = zip(tiles[rows], begins[rows, start].tolist(), ends[rows, end - 1].tolist(), strict=True)
             pieces += [tile[first:last] for tile, first, last in cuts]
-    return ordered, pieces
+    return np.concatenate(ordered), pieces
 
 
 def _code(names: dict[int, str], what: str, name: str) -> int:
@@ -145,28 +141,43 @@ def _code(names: dict[int, str], what: str, name: str) -> int:
     raise InvalidArgument(f"{what} {name!r}: expected one of {list(names.values())}")
 
 
-def _bits(samples: Samples) -> int:
+def _bits(dtype: np.dtype[Any], ends: tuple[int, int]) -> int:
     """The fewest bits that hold every sample; a decoder gives the same dtype back (SPEC 2.1)."""
-    low, high = int(samples.min()), int(samples.max())
-    needed = max(high, ~low).bit_length() + 1 if samples.dtype.kind == "i" else high.bit_length()
-    return max(needed, 1 if samples.dtype.itemsize == 1 else 9)
+    low, high = ends
+    needed = max(high, ~low).bit_length() + 1 if dtype.kind == "i" else high.bit_length()
+    return max(needed, 1 if dtype.itemsize == 1 else 9)
 
 
-def _contrast(samples: Samples) -> tuple[tuple[float, float], bool]:
+def _contrast(samples: Strided, ends: tuple[int, int]) -> tuple[tuple[float, float], bool]:
     """The 0.1 and 99.9 percentiles of a regular subsample without a fill value, and whether there is one.
 
     A fill value is an extreme that is further from all other samples than these are from each other.
     """
     every = max(1, int((samples.size / _SUBSAMPLE) ** 0.5))
-    part, has_fill = samples[:, ::every, ::every].ravel(), False
-    for extreme in (int(part.min()), int(part.max())):
-        rest = part[part != extreme]
-        if len(rest):
-            low, high = int(rest.min()), int(rest.max())
-            if high > low and min(abs(low - extreme), abs(high - extreme)) > high - low:
-                part, has_fill = rest, True
-    low, high = np.percentile(part, (0.1, 99.9))
-    return (float(low), float(high)), has_fill
+    counts = np.zeros(ends[1] - ends[0] + 1, np.uint32)
+    _native.count_values(*samples.thinned(every, every).native, ends[0], counts)
+    occur = np.flatnonzero(counts)
+    values = occur + ends[0]
+    first, last, has_fill = 0, len(values), False
+    for extreme in (0, len(values) - 1):
+        begin, end = first + (extreme == first), last - (extreme == last - 1)
+        if begin < end:
+            low, high, fill = int(values[begin]), int(values[end - 1]), int(values[extreme])
+            if high > low and min(abs(low - fill), abs(high - fill)) > high - low:
+                first, last, has_fill = begin, end, True
+    upto = np.cumsum(counts[occur[first:last]])
+    black, white = (_percentile(values[first:last], upto, percent) for percent in (0.1, 99.9))
+    return (black, white), has_fill
+
+
+def _percentile(values: NDArray[np.intp], upto: NDArray[Any], percent: float) -> float:
+    """Of samples of which ``upto[i]`` are at most ``values[i]``; linear between two of them."""
+    last = int(upto[-1]) - 1
+    at = last * (percent / 100)
+    begin = int(at)
+    part = at - begin
+    before, after = (int(values[np.searchsorted(upto, min(i, last), "right")]) for i in (begin, begin + 1))
+    return before + (after - before) * part if part < 0.5 else after - (after - before) * (1 - part)
 
 
 def _span(values: NDArray[np.uint16], signed: bool) -> int:
@@ -178,25 +189,3 @@ def _plan(info: bytes) -> Index:
     """The geometry of a planned head; nothing has a length yet."""
     segments = np.frombuffer(info, np.uint32)[12]
     return Index(info, np.zeros(segments + 1, np.uint32))
-
-
-def _contiguous(array: Samples) -> tuple[Samples, int, tuple[int, ...]]:
-    """A contiguous array as `_strided` gives it."""
-    return array.reshape(-1), 0, tuple(stride // array.itemsize for stride in array.strides)
-
-
-def _strided(view: Samples) -> tuple[Samples, int, tuple[int, ...]] | None:
-    """`view` as the kernels want it: all samples of the array that it lies in, offset and strides in samples.
-
-    None when the memory around it is not one array of such samples.
-    """
-    owner = view
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    owner = owner.transpose(sorted(range(owner.ndim), key=lambda axis: -abs(owner.strides[axis])))
-    start = view.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    if owner.dtype != view.dtype or not owner.flags.c_contiguous:
-        return None
-    if any(n % view.itemsize for n in (start, *view.strides)):
-        return None
-    return owner.reshape(-1), start // view.itemsize, tuple(stride // view.itemsize for stride in view.strides)

@@ -89,7 +89,7 @@ def test_forward_is_as_specified(transform: str, data: st.DataObject) -> None:
     codes = COLOURS.index(colour), TRANSFORMS.index(transform)
     info = _native.plan_head(shape[1], shape[0], components, 16, True, *codes, 0)
     planes = np.empty(samples.shape, np.int32)
-    _native.forward(info, np.ascontiguousarray(samples), shape[0] * shape[1], shape[1], 1, planes)
+    _native.forward(info, np.ascontiguousarray(samples), (shape[0] * shape[1], shape[1], 1), planes)
     levels = int(np.frombuffer(info, np.uint32)[9])
     for plane, x in zip(planes, coloured(samples.astype(np.int64), colour), strict=True):
         assert np.array_equal(plane, forward(x, transform, levels))

@@ -6,6 +6,7 @@ import pytest
 from firstlight import codecs
 from firstlight.codecs import _native
 from firstlight.codecs.packing import pack
+from firstlight.codecs.strided import Strided
 from support.pictures import DTYPES, picture
 from support.wasm import Case, check_in_wasm
 
@@ -51,10 +52,11 @@ def test_others_are_not(samples: np.ndarray) -> None:
 
 def test_strides_and_contrast() -> None:
     samples = stretched("int16", 16, 200).T[::-1, ::2]
-    table, places, contrast = pack(samples[None], (-32765.0, -32765.0 + 160))
+    ends = int(samples.min()), int(samples.max())
+    table, places, contrast = pack(Strided.of(samples[None]), ends, (-32765.0, -32765.0 + 160))
     assert table is not None
     assert contrast == (0.0, 10.0)
-    assert np.array_equal(table.astype(np.int16)[places[0]], samples)
+    assert np.array_equal(table.astype(np.int16)[places.flat.reshape(samples.shape)], samples)
     assert np.array_equal(codecs.decode(codecs.encode(samples)), samples)
 
 
