@@ -142,6 +142,7 @@ static uint32_t put_segment(const fl_encoder *e, const fl_encode_ops *ops, tile_
 typedef struct {
     const fl_info *info;
     const fl_level *at;
+    uint32_t level;
     fl_tile_shape shape;
     const int32_t *from[FL_MAX_COMPONENTS][BANDS];
     size_t stride;
@@ -169,7 +170,7 @@ static void start_input(fl_encoder *e, input *in, const int32_t *planes) {
 
 /* Decoding an adaptive symbol takes about ten times as long as one of many lanes. So only the first passes of a tile
  * are adaptive, where a table would cost more than it saves: */
-enum { ADAPTIVE_PART = 1 }; /* as many symbols as this part of its coefficients */
+static const uint8_t ADAPTIVE_PART[3] = {2, 1, 1}; /* as many symbols as this part of its coefficients, by level */
 /* Only small tiles of small pictures are wholly adaptive, if that saves anything; and unless the picture is very small
  * it has to save a sixty-fourth. */
 enum { SMALL_TILE = 3 * 64 * 64, SMALL_PICTURE = 512 * 512, VERY_SMALL_PICTURE = 192 * 192 };
@@ -178,6 +179,8 @@ static int may_be_adaptive(const input *in) {
     uint64_t samples = (uint64_t)in->info->width * in->info->height;
     return in->shape.is_base || (in->shape.size <= SMALL_TILE && samples <= SMALL_PICTURE);
 }
+
+static uint32_t most_adaptive(const input *in) { return in->shape.size / ADAPTIVE_PART[fl_min(in->level, 2)]; }
 
 /* Symbols of each component that may be adaptive are known to the last: all of them, or only the first ones? */
 static void choose_adaptive(fl_encoder *e, const input *in) {
@@ -197,7 +200,7 @@ static void choose_adaptive(fl_encoder *e, const input *in) {
     if (all && adaptive < fixed) return;
     for (uint32_t c = 0; c < e->tile.components; c++) {
         coded_component *k = &e->component[c];
-        uint32_t symbols = 0, most = in->shape.size / ADAPTIVE_PART, tried = k->tried;
+        uint32_t symbols = 0, most = most_adaptive(in), tried = k->tried;
         for (k->tried = 0; k->tried < tried; k->tried++) {
             symbols += k->pass[k->tried].bit_count + k->pass[k->tried].sign_count;
             if (symbols > most) break;
@@ -208,7 +211,7 @@ static void choose_adaptive(fl_encoder *e, const input *in) {
 /* Magnitudes, symbols and costs of all components. Returns 0 if there is a coefficient of too many bits. */
 static int take_tile(fl_encoder *e, const fl_encode_ops *ops, const input *in, const fl_layering *layering,
                      uint32_t level) {
-    const uint32_t most_adaptive = may_be_adaptive(in) ? UINT32_MAX : in->shape.size / ADAPTIVE_PART;
+    const uint32_t most = may_be_adaptive(in) ? UINT32_MAX : most_adaptive(in);
     fl_tile_start(&e->tile, in->info->components);
     fl_start_costs(&e->costs);
     e->symbol_count = e->sign_count = 0;
@@ -225,7 +228,7 @@ static int take_tile(fl_encoder *e, const fl_encode_ops *ops, const input *in, c
         for (uint32_t b = 0; b < BANDS && planes > 0; b++)
             ops->load_band(e, k, b, e->component[c].reach[b], in->from[c][b], in->stride);
         if (!in->shape.is_base) fl_split_planes(k, layering, level, in->at->layers, c);
-        fl_take_component(e, ops, c, most_adaptive);
+        fl_take_component(e, ops, c, most);
     }
     choose_adaptive(e, in);
     return 1;
@@ -235,7 +238,7 @@ fl_status fl_wavelet_tile_encode_by(uint32_t path, const fl_info *info, const fl
                                     uint32_t tile_x, uint32_t tile_y, const int32_t *planes, uint8_t *out,
                                     size_t capacity, uint32_t *layer_size, fl_tile_report *report, void *scratch) {
     fl_encoder *e = scratch;
-    input in = {.info = info, .at = &info->level[level], .stride = info->width};
+    input in = {.info = info, .at = &info->level[level], .level = level, .stride = info->width};
     const fl_encode_ops *ops = fl_tile_ops_for(path) ? fl_tile_ops_for(path)->encode : 0;
     if (!ops || !fl_shape_of(info, level, tile_x, tile_y, &in.shape)) return FL_INVALID;
     start_input(e, &in, planes);

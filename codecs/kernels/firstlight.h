@@ -148,6 +148,8 @@ typedef struct {
     /* Layer n takes what of a component lowers the squared error by slope[component][n] a bit or more, descending; the
      * last layer takes all the rest. */
     double slope[FL_MAX_COMPONENTS][FL_MAX_LAYERS];
+    /* Planes of a level may be split where a layer of at least this slope ends: it takes time to decode them. */
+    double split[FL_MAX_LEVELS];
 } fl_layering;
 
 /* What an encoded tile has after n layers (index n; 0: nothing). */

@@ -19,7 +19,8 @@ void fl_split_planes(fl_component *k, const fl_layering *layering, uint32_t leve
     for (uint32_t plane = 0; plane < k->planes; plane++) {
         const double unit = layering->weight[component][level][0] * (double)((uint64_t)1 << 2u * plane);
         k->split[plane] = 0;
-        for (uint32_t n = 0; n + 1u < layers; n++) k->split[plane] |= slope[n] < STEEP * unit && slope[n] > FLAT * unit;
+        for (uint32_t n = 0; n + 1u < layers && slope[n] >= layering->split[level]; n++)
+            k->split[plane] |= slope[n] < STEEP * unit && slope[n] > FLAT * unit;
     }
 }
 

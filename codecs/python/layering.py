@@ -14,7 +14,7 @@ from .index import Index
 
 # fl_layering and fl_tile_report of kernels/firstlight.h.
 MAX_LAYERS = 24
-_LAYERING = np.dtype([("weight", "f8", (4, 14, 3)), ("slope", "f8", (4, MAX_LAYERS))])
+_LAYERING = np.dtype([("weight", "f8", (4, 14, 3)), ("slope", "f8", (4, MAX_LAYERS)), ("split", "f8", 14)])
 REPORT = np.dtype([("cut", "u1", (MAX_LAYERS + 1, 4, 3)), ("squared_error", "f8", MAX_LAYERS + 1)], align=True)
 
 # Layers correspond to quantiser steps. The first one is FIRST of the contrast range, or the range of all samples if it
@@ -28,6 +28,9 @@ MOST_LAYERS = 24
 
 # From these parts of the contrast range on steps of chroma are so much wider: eyes forgive that.
 CHROMA = ((1 / 16, 4), (1 / 12, 2))
+
+# Down to these parts of the contrast range bit-planes of level 0, 1, and coarser are split where a layer ends within them.
+SPLIT = (1/2,1/4,1/6)
 
 # A uniform quantiser of step D leaves D^2 / 12; a bit more halves D and so lowers that by D^2 / 12 x 2 ln 2 a bit.
 _SLOPE = np.log(2) / 6
@@ -77,6 +80,9 @@ def layering(index: Index, contrast: float, steps: list[float]) -> bytes:
             raw["slope"][component, layer] = _SLOPE * last * last
         for level in range(len(index.levels) - 1):
             raw["weight"][component, level] = np.multiply(colour[component], _norms(index.transform, level))
+    for level in range(len(index.levels) - 1):
+        step = contrast * SPLIT[min(level, len(SPLIT) - 1)]
+        raw["split"][level] = _SLOPE * step * step
     return raw.tobytes()
 
 
