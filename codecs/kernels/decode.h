@@ -31,7 +31,7 @@ struct row_symbols {
 
 static inline void fl_set_row(band *own, uint32_t y, uint32_t plane, const row_symbols *row, const uint32_t words) {
     for (uint32_t w = 0; w < words; w++) {
-        own->magnitude[y].plane[plane][w] = row->bits[w];
+        own->magnitude[BANDS * plane].row[y][w] = row->bits[w];
         fl_update(own->state + y, w, row->bits[w], row->minus[w]);
     }
 }

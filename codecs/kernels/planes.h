@@ -192,7 +192,7 @@ TARGET FL_INLINE void NAME(row)(const NAME(window) * n, const band *own, uint32_
 TARGET FL_INLINE void NAME(set_row)(NAME(window) * n, band *own, uint32_t y, uint32_t plane, const row_symbols *row) {
     state_row *at = own->state + y;
     const fl_wide bits = {row->bits[0], row->bits[1]}, minus = {row->minus[0], row->minus[1]};
-    fl_store_wide(own->magnitude[y].plane[plane], bits);
+    fl_store_wide(own->magnitude[BANDS * plane].row[y], bits);
     fl_store_wide(at->four, n->own_two);
     fl_store_wide(at->two, n->own);
     n->own_two = n->own;
@@ -219,7 +219,7 @@ TARGET FL_INLINE void NAME(pass)(band *own, uint32_t b, uint32_t plane, const pa
         for (uint32_t w = 0; w < words; w++) columns[w] = fl_coded_columns(own, y0 / BLOCK_ROWS, w, plane);
         if ((columns[0] | columns[1]) == 0) {
             for (uint32_t y = y0; y < y1; y++)
-                for (uint32_t w = 0; w < words; w++) own->magnitude[y].plane[plane][w] = 0;
+                for (uint32_t w = 0; w < words; w++) own->magnitude[BANDS * plane].row[y][w] = 0;
             follows = 0;
             continue;
         }
@@ -316,11 +316,11 @@ TARGET static void NAME(finish)(const fl_component *k, uint32_t b, fl_points poi
     if (wide) fl_fill(units, 0, sizeof units);
     for (uint32_t y = 0; y < own->height; y++)
         for (uint32_t x = 0, w = 0; x < own->width; x += WORD, w++) {
-            const uint64_t *from = &own->magnitude[y].plane[points.low][w];
+            const uint64_t *from = &own->magnitude[BANDS * points.low].row[y][w];
             const uint32_t n = fl_min(WORD, own->width - x);
             const size_t at = (size_t)y * own->width + x;
             for (uint32_t p = 0; p < planes; p += 8u)
-                NAME(bytes)(units[p / 8u], from + WORDS * p, WORDS, fl_min(8, planes - p));
+                NAME(bytes)(units[p / 8u], from + PLANE_STEP * p, PLANE_STEP, fl_min(8, planes - p));
             NAME(bytes)(minus, &own->state[y].negative[w], WORDS, 1);
             if (wide)
                 NAME(points_32)(units, minus, points, n, (int32_t *)coefs + at);
