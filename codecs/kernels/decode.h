@@ -8,6 +8,10 @@
  * vector, they are read from a copy with as many zeros behind it, so that a row may be decoded without looking. */
 enum { ROW_WORDS = 2 * FL_MAX_TILE + MAX_LANES };
 
+/* Up to so many lanes, a step waits for the one before it, which takes longer than a wrong guess whether there is one.
+ */
+enum { FEW_LANES = 16 };
+
 struct fl_rans_reader {
     uint32_t lanes; /* 8, 16, 32 or 64 */
     uint32_t state[MAX_LANES];

@@ -132,7 +132,7 @@ TARGET FL_INLINE void NAME(sign_contexts)(const NAME(window) * n, uint64_t (*bit
 #ifndef OWN_ROW_SIGNS
 /* The signs of `fresh` columns; `around`: their contexts. How many there are can't be foreseen, and each wrong guess of
  * the processor stops it until all is done that the guess was about. So `usual` of them, the most of all rows so far,
- * are read without asking. */
+ * are read without asking, but by FEW_LANES. */
 TARGET FL_INLINE void NAME(row_signs)(const uint64_t (*around)[WORDS], NAME(lanes) * v, const NAME(tables) * tables,
                                       const uint64_t *fresh, uint64_t *minus, uint32_t *usual, const uint32_t lanes,
                                       const uint32_t words) {
