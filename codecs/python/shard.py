@@ -25,6 +25,9 @@ CACHE_BYTES = 64 << 20
 # what a processor's cache holds, and enough for the rows that bands have in common not to matter.
 BAND_BYTES = 2 << 20
 
+# Fewest tiles that make a band of columns not a narrow one.
+WIDE_TILES = 4
+
 # Fewest rows that one thread makes at a time.
 STRIP = 64
 
@@ -444,19 +447,22 @@ class Decoder:
     def _bands(self, level: int, region: Region) -> list[Region]:
         """What is decoded one part after the other, so that few coefficients are needed at once.
 
-        Bands of whole rows, or where the region is wide, of whole columns. An edge lies before one of tiles by the
-        margin: the band after it needs the last row of tiles again, the one before it needs no tile of the next.
+        Bands of whole rows; or of whole columns, where the region is wide and that gives bands which are not narrow
+        (rows are made fastest when they are long), or where a row of tiles would be most of it. An edge lies before one
+        of tiles by the margin: the band after it needs the last row of tiles again, the one before it needs no tile of
+        the next.
         """
         index = self.index
         y, x, height, width = region
-        start, length, across = (x, width, height) if width > height else (y, height, width)
         tile = index.levels[level].tile
         size = min(BAND_BYTES, index.components * index.dtype.itemsize * height * width)
-        tiles = max(size // (2 * index.components * tile * (across + tile)), 1)
+        rows, columns = (max(size // (2 * index.components * tile * (across + tile)), 1) for across in (width, height))
+        wide = width > height and (columns >= WIDE_TILES or height < 2 * tile)
+        start, length, tiles = (x, width, columns) if wide else (y, height, rows)
         before = index.margin + (index.margin & 1)
         first = (start + before) // tile + tiles
         edges = [start, *range(first * tile - before, start + length, tiles * tile), start + length]
-        if width > height:
+        if wide:
             return [(y, left, height, end - left) for left, end in itertools.pairwise(edges)]
         return [(top, x, end - top, width) for top, end in itertools.pairwise(edges)]
 

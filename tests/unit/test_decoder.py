@@ -151,6 +151,7 @@ def test_bands_cover_all_samples_once(
     monkeypatch: pytest.MonkeyPatch, decoded: Decoded, transform: str, height: int, width: int, bands: int
 ) -> None:
     monkeypatch.setattr(shard, "BAND_BYTES", 1)
+    monkeypatch.setattr(shard, "WIDE_TILES", 1)
     samples = picture("smooth", (height, width), "uint8", 1)
     data = codecs.encode(samples, transform=transform)
     decoder = codecs.Decoder(codecs.Index.parse(data), threads=1, cache_bytes=0)
@@ -167,6 +168,7 @@ def test_bands_cover_all_samples_once(
 @pytest.mark.parametrize("wide", [False, True])
 def test_bands_begin_where_others_end(monkeypatch: pytest.MonkeyPatch, wide: bool) -> None:
     monkeypatch.setattr(shard, "BAND_BYTES", 1)
+    monkeypatch.setattr(shard, "WIDE_TILES", 1)
     decoder = codecs.Decoder(INDEX)
     for level, (start, length) in product(range(3), [(0, 150), (1, 31), (7, 121), (120, 31)]):
         area = (2, start, 30, length) if wide else (start, 2, length, 30)
