@@ -106,9 +106,10 @@ demo-check: install system ## the demo in headless Chromium: coarse and in colou
 
 ##@ Measure
 .PHONY: bench
-bench: install system ## preview of 16k x 16k, memory of ingest, ranges per second; CSV in build/bench
+bench: install system ## preview of 16k x 16k, memory of ingest and of decoding, ranges per second; CSV in build/bench
 	PYTHONPATH=tests $(BIN)/python tests/bench/preview_16k.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/ingest_memory.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/decode_memory.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/bench_server.py
 
 .PHONY: bench-codec

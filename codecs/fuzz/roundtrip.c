@@ -226,7 +226,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                  t++)
                 tiles[first + t] = decode(&info, k, t, &segments[first + t], fl_min(layers, info.level[k].layers), 0,
                                           &wide[first + t], scratch);
-        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const void *const *)tiles, wide,
+        require(fl_wavelet_region(&info, 0, 0, 0, info.width, info.height, (const void *const *)tiles, wide, NULL,
                                   info.values > 0 ? values : NULL, again, stride_c, stride_y, 1, workspace) == FL_OK);
         uint32_t most = layers < info.level[0].layers ? bound(&info, layers) : 0u;
         for (size_t i = 0; i < count; i++) {

@@ -78,17 +78,57 @@ static void *decode_tile(const fl_info *info, const uint32_t *offsets, const uin
     return NULL;
 }
 
-static void picture(const fl_info *info, uint32_t level, const void *const *tiles, const uint8_t *wide,
+/* The tiles without what the samples from (x, y) of `level` on need not: NULL where all was kept. */
+static void trim_tiles(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, void *const *tiles,
+                       const uint8_t *wide, void **small, uint8_t *trimmed) {
+    for (uint32_t k = level; k < info->levels; k++) {
+        const fl_level *l = &info->level[k];
+        const uint32_t left = (x >> (k - level)) - fl_min(x >> (k - level), info->margin);
+        const uint32_t top = (y >> (k - level)) - fl_min(y >> (k - level), info->margin);
+        for (uint32_t tile = 0; tile < l->tiles_x * l->tiles_y; tile++) {
+            const uint32_t tile_x = tile % l->tiles_x, tile_y = tile / l->tiles_x, i = l->first_tile + tile;
+            const uint32_t first_x = tile_x << l->tile_log2, first_y = tile_y << l->tile_log2;
+            const uint32_t columns = (left - fl_min(left, first_x)) / 2u, rows = (top - fl_min(top, first_y)) / 2u;
+            const size_t count = info->components * fl_wavelet_trimmed_size(info, k, tile_x, tile_y, columns, rows);
+            if (!tiles[i] || count == 0) continue;
+            small[i] = exactly(count * (wide[i] ? sizeof(int32_t) : sizeof(int16_t)));
+            fl_wavelet_tile_trim(info, k, tile_x, tile_y, columns, rows, tiles[i], wide[i], small[i]);
+            trimmed[2u * i] = (uint8_t)columns;
+            trimmed[2u * i + 1u] = (uint8_t)rows;
+        }
+    }
+}
+
+/* A part of a level, from whole tiles and from trimmed ones. */
+static void picture(const fl_info *info, uint32_t level, void *const *tiles, const uint8_t *wide,
                     const uint16_t *values) {
     uint32_t width = fl_min(info->level[level].width, 40u), height = fl_min(info->level[level].height, 40u);
     uint32_t x = info->level[level].width - width, y = (info->level[level].height - height) / 2u;
-    size_t bytes = info->bits <= 8u ? 1u : 2u;
-    void *samples = exactly((size_t)width * height * info->components * bytes);
+    const size_t bytes = (size_t)width * height * info->components * (info->bits <= 8u ? 1u : 2u);
+    void *samples = exactly(bytes), *again = exactly(bytes);
     void *workspace = exactly(fl_wavelet_region_workspace(info, level, width, height));
-    fl_status status = fl_wavelet_region(info, level, x, y, width, height, tiles, wide, values, samples,
-                                         (ptrdiff_t)(width * height), (ptrdiff_t)width, 1, workspace);
-    require(status == FL_OK);
+    void **small = exactly(info->tiles * sizeof(void *));
+    uint8_t *trimmed = exactly(2u * (size_t)info->tiles);
+    memset(small, 0, info->tiles * sizeof(void *));
+    memset(trimmed, 0, 2u * (size_t)info->tiles);
+    const ptrdiff_t plane = (ptrdiff_t)(width * height), row = (ptrdiff_t)width;
+    require(fl_wavelet_region(info, level, x, y, width, height, (const void *const *)tiles, wide, NULL, values, samples,
+                              plane, row, 1, workspace) == FL_OK);
+    trim_tiles(info, level, x, y, tiles, wide, small, trimmed);
+    const void **mixed = exactly(info->tiles * sizeof(void *));
+    for (uint32_t i = 0; i < info->tiles; i++) mixed[i] = small[i] ? small[i] : tiles[i];
+    require(fl_wavelet_region(info, level, x, y, width, height, mixed, wide, trimmed, values, again, plane, row, 1,
+                              workspace) == FL_OK);
+    require(memcmp(samples, again, bytes) == 0);
+    /* What was left out is zeros. */
+    require(fl_wavelet_region(info, level, 0, 0, width, height, mixed, wide, trimmed, values, again, plane, row, 1,
+                              workspace) == FL_OK);
+    for (uint32_t i = 0; i < info->tiles; i++) free(small[i]);
+    free(mixed);
+    free(trimmed);
+    free(small);
     free(workspace);
+    free(again);
     free(samples);
 }
 
@@ -135,9 +175,9 @@ static void shard(const uint8_t *data, size_t size) {
         }
         uint16_t *values = exactly(info.values * sizeof(uint16_t));
         require(fl_head_values(data, size, &info, values) == FL_OK);
-        picture(&info, info.levels, (const void *const *)tiles, wide, values);
-        picture(&info, info.levels / 2u, (const void *const *)tiles, wide, values);
-        picture(&info, 0, (const void *const *)tiles, wide, values);
+        picture(&info, info.levels, tiles, wide, values);
+        picture(&info, info.levels / 2u, tiles, wide, values);
+        picture(&info, 0, tiles, wide, values);
         free(values);
         for (uint32_t i = 0; i < info.tiles; i++) free(tiles[i]);
         free(wide);

@@ -8,6 +8,10 @@
  * vector, they are read from a copy with as many zeros behind it, so that a row may be decoded without looking. */
 enum { ROW_WORDS = 2 * FL_MAX_TILE + MAX_LANES };
 
+/* Up to so many lanes, a step waits for the one before it, which takes longer than a wrong guess whether there is one.
+ */
+enum { FEW_LANES = 16 };
+
 struct fl_rans_reader {
     uint32_t lanes; /* 8, 16, 32 or 64 */
     uint32_t state[MAX_LANES];
@@ -35,7 +39,7 @@ static inline void fl_set_row(band *own, uint32_t y, uint32_t plane, pass_part p
     state_row *at = own->state + y;
     part_row *parts = own->parts + y;
     for (uint32_t w = 0; w < words; w++) {
-        uint64_t *magnitude = &own->magnitude[y].plane[plane][w];
+        uint64_t *magnitude = &own->magnitude[BANDS * plane].row[y][w];
         *magnitude = row->bits[w] | (part == SECOND_PART ? *magnitude : 0u);
         if (part == FIRST_PART) {
             parts->minus[w] = row->minus[w];
@@ -61,7 +65,7 @@ static inline uint64_t fl_part_columns(const band *own, uint32_t y, uint32_t w, 
 static inline void fl_end_first_part(band *own, uint32_t plane) {
     for (uint32_t y = 0; y < own->height; y++)
         for (uint32_t w = 0; w < WORDS; w++) {
-            own->state[y].one[w] |= own->magnitude[y].plane[plane][w];
+            own->state[y].one[w] |= own->magnitude[BANDS * plane].row[y][w];
             own->state[y].negative[w] |= own->parts[y].minus[w];
         }
 }

@@ -140,6 +140,14 @@ FL_EXPORT fl_status fl_wavelet_tile_decode(const fl_info *info, uint32_t level, 
                                            uint32_t layers, uint32_t partial, void *coefs, uint32_t *wide,
                                            void *scratch);
 
+/* A decoded tile without the first `columns` and `rows` of each of its bands, which a picture that is made part by part
+ * needs no more, packed as coefficients are. The number of them of one component: 0 where none would be left of some
+ * band, and for the coarsest level; there fl_wavelet_tile_trim writes nothing. */
+FL_EXPORT size_t fl_wavelet_trimmed_size(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t tile_y,
+                                         uint32_t columns, uint32_t rows);
+FL_EXPORT void fl_wavelet_tile_trim(const fl_info *info, uint32_t level, uint32_t tile_x, uint32_t tile_y,
+                                    uint32_t columns, uint32_t rows, const void *coefs, uint32_t wide, void *to);
+
 /* How an encoder shares out passes (a plane of a band) to layers. */
 typedef struct {
     /* What a coefficient of (component, level, band HL LH HH) that is off by 1 adds to the sum of the squared errors of
@@ -219,12 +227,13 @@ FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, cons
 /* Inverse transform of a region of a level: samples [x, x+width) x [y, y+height) of that level, clipped to the
  * sample range. tiles[level.first_tile + tile] points to that tile's coefficients of all components (int32 where
  * wide[level.first_tile + tile] is not 0, else int16), or is NULL where nothing is known (zeros). Only tiles of levels
- * `level`..`levels` that the region needs are read. values[info->values], or NULL. samples: 8- or 16-bit by info->bits,
- * strides in samples. */
+ * `level`..`levels` that the region needs are read. trimmed: NULL, or for each tile two numbers, the columns and rows
+ * that fl_wavelet_tile_trim left out (zeros, if they are needed after all). values[info->values], or NULL. samples: 8-
+ * or 16-bit by info->bits, strides in samples. */
 FL_EXPORT size_t fl_wavelet_region_workspace(const fl_info *info, uint32_t level, uint32_t width, uint32_t height);
 FL_EXPORT fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, uint32_t width,
                                       uint32_t height, const void *const *tiles, const uint8_t *wide,
-                                      const uint16_t *values, void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,
-                                      ptrdiff_t stride_x, void *workspace);
+                                      const uint8_t *trimmed, const uint16_t *values, void *samples, ptrdiff_t stride_c,
+                                      ptrdiff_t stride_y, ptrdiff_t stride_x, void *workspace);
 
 #endif

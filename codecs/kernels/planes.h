@@ -132,7 +132,7 @@ TARGET FL_INLINE void NAME(sign_contexts)(const NAME(window) * n, uint64_t (*bit
 #ifndef OWN_ROW_SIGNS
 /* The signs of `fresh` columns; `around`: their contexts. How many there are can't be foreseen, and each wrong guess of
  * the processor stops it until all is done that the guess was about. So `usual` of them, the most of all rows so far,
- * are read without asking. */
+ * are read without asking, but by FEW_LANES. */
 TARGET FL_INLINE void NAME(row_signs)(const uint64_t (*around)[WORDS], NAME(lanes) * v, const NAME(tables) * tables,
                                       const uint64_t *fresh, uint64_t *minus, uint32_t *usual, const uint32_t lanes,
                                       const uint32_t words) {
@@ -200,16 +200,16 @@ TARGET FL_INLINE void NAME(set_row)(NAME(window) * n, band *own, uint32_t y, uin
     state_row *at = own->state + y;
     const fl_wide bits = {row->bits[0], row->bits[1]}, minus = {row->minus[0], row->minus[1]};
     if (part == FIRST_PART) {
-        fl_store_wide(own->magnitude[y].plane[plane], bits);
+        fl_store_wide(own->magnitude[BANDS * plane].row[y], bits);
         fl_store_wide(own->parts[y].minus, minus);
         return;
     }
     fl_wide before = n->own, magnitude = bits;
     if (part == SECOND_PART) {
         before &= ~fl_load_wide(own->parts[y].done);
-        magnitude |= fl_load_wide(own->magnitude[y].plane[plane]);
+        magnitude |= fl_load_wide(own->magnitude[BANDS * plane].row[y]);
     }
-    fl_store_wide(own->magnitude[y].plane[plane], magnitude);
+    fl_store_wide(own->magnitude[BANDS * plane].row[y], magnitude);
     fl_store_wide(at->four, n->own_two);
     fl_store_wide(at->two, before);
     n->own_two = before;
@@ -236,7 +236,7 @@ TARGET FL_INLINE void NAME(pass)(band *own, uint32_t b, uint32_t plane, pass_par
         for (uint32_t w = 0; w < words; w++) columns[w] = fl_coded_columns(own, y0 / BLOCK_ROWS, w, plane);
         if ((columns[0] | columns[1]) == 0) {
             for (uint32_t y = y0; y < y1 && part != SECOND_PART; y++) {
-                for (uint32_t w = 0; w < WORDS; w++) own->magnitude[y].plane[plane][w] = 0;
+                for (uint32_t w = 0; w < WORDS; w++) own->magnitude[BANDS * plane].row[y][w] = 0;
                 if (part == FIRST_PART) fl_fill(&own->parts[y], 0, sizeof own->parts[y]);
             }
             follows = 0;
@@ -337,11 +337,11 @@ TARGET static void NAME(finish)(const fl_component *k, uint32_t b, fl_points poi
     if (wide) fl_fill(units, 0, sizeof units);
     for (uint32_t y = 0; y < own->height; y++)
         for (uint32_t x = 0, w = 0; x < own->width; x += WORD, w++) {
-            const uint64_t *from = &own->magnitude[y].plane[points.low][w];
+            const uint64_t *from = &own->magnitude[BANDS * points.low].row[y][w];
             const uint32_t n = fl_min(WORD, own->width - x);
             const size_t at = (size_t)y * own->width + x;
             for (uint32_t p = 0; p < planes; p += 8u)
-                NAME(bytes)(units[p / 8u], from + WORDS * p, WORDS, fl_min(8, planes - p));
+                NAME(bytes)(units[p / 8u], from + PLANE_STEP * p, PLANE_STEP, fl_min(8, planes - p));
             NAME(bytes)(minus, &own->state[y].negative[w], WORDS, 1);
             if (wide)
                 NAME(points_32)(units, minus, points, n, (int32_t *)coefs + at);

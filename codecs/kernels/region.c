@@ -9,7 +9,7 @@ typedef struct {
     const fl_info *info;
     uint32_t level, width;
     const void *const *tiles;
-    const uint8_t *wide;
+    const uint8_t *wide, *trimmed;
     const uint16_t *values;
     uint8_t *samples;
     fl_layout layout;
@@ -29,6 +29,8 @@ typedef struct {
 static void prefetch(const void *p, size_t size) {
     for (size_t i = 0; i < size; i += 64u) __builtin_prefetch((const uint8_t *)p + i);
 }
+
+static const uint8_t NOT_TRIMMED[2] = {0, 0};
 
 /* Rows that the streams of all components share. */
 #define SHARED_ROWS 4u
@@ -130,14 +132,15 @@ size_t fl_wavelet_region_workspace(const fl_info *info, uint32_t level, uint32_t
 #define WIDE_ROWS 256u
 
 fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, uint32_t width,
-                            uint32_t height, const void *const *tiles, const uint8_t *wide, const uint16_t *values,
-                            void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y, ptrdiff_t stride_x,
-                            void *workspace) {
+                            uint32_t height, const void *const *tiles, const uint8_t *wide, const uint8_t *trimmed,
+                            const uint16_t *values, void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,
+                            ptrdiff_t stride_x, void *workspace) {
     if (info->levels > FL_MAX_LEVELS || level > info->levels || width < 1 || height < 1) return FL_INVALID;
     const fl_level *at = &info->level[level];
     if (x >= at->width || width > at->width - x || y >= at->height || height > at->height - y) return FL_INVALID;
     if (info->values > 0 && !values) return FL_INVALID;
-    picture p = {info, level, width, tiles, wide, values, samples, fl_layout_of(info, stride_c, stride_y, stride_x)};
+    picture p = {
+        info, level, width, tiles, wide, trimmed, values, samples, fl_layout_of(info, stride_c, stride_y, stride_x)};
     area rest = {{x, x + width}, {y, y + height}};
     uint32_t wide_rows = WIDE_ROWS;
     void *room = fl_align(workspace);

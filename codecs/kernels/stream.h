@@ -40,18 +40,21 @@ static void NAME(gather)(NAME(stream) * s, uint32_t k, uint32_t right, uint32_t 
     const fl_level *level = &p->info->level[k];
     uint32_t log2 = level->tile_log2 - 1u, tile_y = y >> log2, most = 0, count;
     fl_extent ey = fl_tile_extent(level->height, level->tile_log2, tile_y);
-    int more = y - ey.first + AHEAD < (lower ? ey.high : ey.low);
+    uint32_t own_y = y - ey.first;
+    int more = own_y + AHEAD < (lower ? ey.high : ey.low);
     size_t tiles = level->first_tile + (size_t)tile_y * level->tiles_x;
     for (uint32_t at = x.start; at < x.end; at += count, to += count) {
         uint32_t tile_x = at >> log2;
         count = fl_min(x.end, (tile_x + 1u) << log2) - at;
         fl_extent ex = fl_tile_extent(level->width, level->tile_log2, tile_x);
-        size_t hl = (size_t)ex.high * ey.low, lh = (size_t)ex.low * ey.high, hh = (size_t)ex.high * ey.high;
-        size_t row = right ? ex.high : ex.low;
+        const uint8_t *trimmed = p->trimmed ? &p->trimmed[2u * (tiles + tile_x)] : NOT_TRIMMED;
+        size_t low_x = ex.low - trimmed[0], high_x = ex.high - trimmed[0];
+        size_t low_y = ey.low - trimmed[1], high_y = ey.high - trimmed[1], own_x = at - ex.first;
+        size_t hl = high_x * low_y, lh = low_x * high_y, hh = high_x * high_y, row = right ? high_x : low_x;
         size_t from = s->component * (hl + lh + hh) + (lower ? hl : 0u) + (lower && right ? lh : 0u) +
-                      (y - ey.first) * row + (at - ex.first);
+                      (own_y - trimmed[1]) * row + (own_x - trimmed[0]);
         const void *coefs = p->tiles[tiles + tile_x];
-        if (!coefs) {
+        if (!coefs || own_x < trimmed[0] || own_y < trimmed[1]) {
             fl_fill(to, 0, count * sizeof *to);
         } else if (p->wide[tiles + tile_x]) {
             const int32_t *values = coefs;

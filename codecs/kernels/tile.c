@@ -65,7 +65,7 @@ void fl_component_start(fl_component *k, const fl_tile_shape *shape, uint32_t pl
         band *own = &k->bands[b];
         *own = (band){.width = widths[b], .height = heights[b], .state = k->state[b] + BORDER};
         if (shape->is_base && b == 2u) *own = (band){.width = widths[1], .height = heights[0], .state = own->state};
-        own->magnitude = k->magnitude[b];
+        own->magnitude = &k->magnitude[0][b];
         own->parts = k->parts[b];
         own->active = k->active[b] + BLOCK_STRIDE + 1;
         for (uint32_t i = 0; i < 2u; i++) own->siblings[i] = k->state[SIBLING[b][i]] + BORDER;

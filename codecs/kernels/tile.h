@@ -23,10 +23,14 @@ typedef struct {
 } state_row;
 enum { BORDER = 2, ROWS = FL_MAX_TILE + 2 * BORDER }; /* rows of zeros above and below a band */
 
-/* The bits of a row's magnitudes, plane by plane. */
+/* A plane of a band's magnitudes. Plane by plane, all bands' lie one after the other: memory for planes that a tile has
+ * not is never touched. They are no power of two apart, so that those of a row find room in a processor's cache
+ * together.
+ */
 typedef struct {
-    uint64_t plane[FL_MAX_PLANES][WORDS];
-} magnitude_row;
+    uint64_t row[FL_MAX_TILE][WORDS];
+} magnitude_plane;
+enum { BANDS = 3, PLANE_STEP = BANDS * FL_MAX_TILE * WORDS };
 
 /* Contexts of bits, 0 .. 15 significance, 16 .. 31 refinement; then of signs, 3 (h + 1) + v + 1. */
 enum { BIT_CONTEXTS = 32, SIGN_CONTEXTS = 9, CONTEXTS = BIT_CONTEXTS + SIGN_CONTEXTS };
@@ -49,7 +53,7 @@ typedef struct {
     uint32_t begun;               /* the plane at which the first block became active + 1; 0: none is */
     state_row *state;             /* of row 0 */
     const state_row *siblings[2]; /* the same rows of the other bands */
-    magnitude_row *magnitude;     /* the decoder's result, in planes below `begun` */
+    magnitude_plane *magnitude;   /* of plane 0; BANDS apart. The decoder's result, in planes below `begun` */
     part_row *parts;
     uint8_t *active;              /* of block (0, 0): the plane at which it became active + 1, 0: it is not */
 } band;
@@ -78,7 +82,7 @@ typedef struct {
  * each band and then a second one of each. Passes have places: the first parts of plane planes - 1 - s / 6 are at the
  * places s with s % 6 < 3, second parts and whole planes at the others, the band is s % 3. Where a plane is whole there
  * is nothing at the first three. */
-enum { BANDS = 3, PLACES = 2 * BANDS, MOST_PASSES = PLACES * FL_MAX_PLANES };
+enum { PLACES = 2 * BANDS, MOST_PASSES = PLACES * FL_MAX_PLANES };
 typedef enum { WHOLE, FIRST_PART, SECOND_PART } pass_part;
 typedef struct {
     uint32_t planes;              /* 0: all coefficients are 0 */
@@ -88,8 +92,8 @@ typedef struct {
     component_models models;
     uint8_t active[BANDS][BLOCK_AREA]; /* with a border of zeros */
     state_row state[BANDS][ROWS];
-    magnitude_row magnitude[BANDS][FL_MAX_TILE];
     part_row parts[BANDS][FL_MAX_TILE];
+    magnitude_plane magnitude[FL_MAX_PLANES][BANDS];
 } fl_component;
 
 typedef struct {

@@ -152,12 +152,12 @@ TARGET FL_INLINE uint64_t read_signs_avx2(lanes_avx2 *v, const tables_avx2 *t, c
     uint64_t bits = 0;
     for (uint32_t half = 0; half < 2u; half++) {
         const uint32_t own = (uint32_t)(columns >> (32u * half));
-        if (32u * half >= *usual && own == 0) break;
+        if ((lanes <= FEW_LANES || 32u * half >= *usual) && own == 0) break;
         __m256i c = columns_avx2(contexts, half, 1, 4);
         const zeros_avx2 z = widen_avx2(_mm256_shuffle_epi8(t->low[2], c), _mm256_shuffle_epi8(t->high[2], c));
         for (uint32_t i = 4u * half; i < 4u * half + 4u; i++) {
             const uint32_t takes = (uint32_t)(columns >> (8u * i)) & 255u;
-            if (8u * i >= *usual) {
+            if (lanes <= FEW_LANES || 8u * i >= *usual) {
                 if (takes == 0) break;
                 *usual = 8u * (i + 1u);
             }

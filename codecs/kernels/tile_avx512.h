@@ -69,6 +69,26 @@ TARGET FL_INLINE uint32_t step_avx512(lanes_avx512 *v, const tables_avx512 *t, c
     return ones;
 }
 
+/* The same for 8 lanes. */
+TARGET FL_INLINE uint32_t eight_avx512(lanes_avx512 *v, const tables_avx512 *t, __m512i all_zeros, __mmask8 takes) {
+    const __m256i low_mask = _mm512_castsi512_si256(t->low_mask), zeros = _mm512_castsi512_si256(all_zeros);
+    __m256i x = _mm512_castsi512_si256(v->x[0]);
+    __m256i high = _mm256_srli_epi32(x, PROBABILITY_BITS), low = _mm256_and_si256(x, low_mask);
+    __m256i zero = _mm256_and_si256(zeros, low_mask);
+    __m256i product = _mm256_mullo_epi16(high, zeros);
+    __m256i part = _mm256_mulhi_epu16(_mm256_slli_epi32(x, 16 - PROBABILITY_BITS), _mm256_xor_si256(zeros, zero));
+    __m256i one = _mm256_sub_epi32(_mm256_sub_epi32(x, zero), product);
+    __mmask8 ones = _mm256_mask_cmpge_epu32_mask(takes, low, zero);
+    __m256i next = _mm256_mask_add_epi32(x, takes, _mm256_add_epi32(product, low), part);
+    next = _mm256_mask_sub_epi32(next, ones, one, part);
+    __mmask8 need = _mm256_mask_cmplt_epu32_mask(takes, next, _mm512_castsi512_si256(t->lowest_state));
+    __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)v->words));
+    v->words += 2 * (size_t)_mm_popcnt_u32(_cvtmask8_u32(need));
+    next = _mm256_or_si256(_mm256_mask_slli_epi32(next, need, next, 16), _mm256_maskz_expand_epi32(need, words));
+    v->x[0] = _mm512_castsi256_si512(next);
+    return ones;
+}
+
 TARGET FL_INLINE __m512i columns_avx512(const uint64_t *bits, const uint32_t step, const uint32_t n) {
     __m512i all = _mm512_maskz_set1_epi8(bits[0], 1);
     for (uint32_t i = 1; i < n; i++)
@@ -146,7 +166,9 @@ TARGET FL_INLINE uint64_t read_bits_avx512(lanes_avx512 *v, const tables_avx512 
     for (uint32_t i = 0; i < WORD / each; i++) {
         const __mmask16 takes = (__mmask16)(columns >> (each * i) & ((1u << each) - 1u));
         if (takes == 0) continue;
-        uint32_t found = step_avx512(v, t, i & last, zeros_avx512(t, t->bits, all, each * i), takes, lanes <= 32u);
+        const __m512i zeros = zeros_avx512(t, t->bits, all, each * i);
+        uint32_t found = lanes == 8u ? eight_avx512(v, t, zeros, (__mmask8)takes)
+                                     : step_avx512(v, t, i & last, zeros, takes, lanes <= 32u);
         bits |= (uint64_t)found << (each * i);
     }
     return bits;
@@ -159,11 +181,13 @@ TARGET FL_INLINE uint64_t read_signs_avx512(lanes_avx512 *v, const tables_avx512
     uint64_t bits = 0;
     for (uint32_t i = 0; i < WORD / each; i++) {
         const __mmask16 takes = (__mmask16)(columns >> (each * i) & ((1u << each) - 1u));
-        if (each * i >= *usual) {
+        if (lanes <= FEW_LANES || each * i >= *usual) {
             if (takes == 0) break;
             *usual = each * (i + 1u);
         }
-        uint32_t found = step_avx512(v, t, i & last, zeros_avx512(t, t->signs, all, each * i), takes, lanes <= 32u);
+        const __m512i zeros = zeros_avx512(t, t->signs, all, each * i);
+        uint32_t found = lanes == 8u ? eight_avx512(v, t, zeros, (__mmask8)takes)
+                                     : step_avx512(v, t, i & last, zeros, takes, lanes <= 32u);
         bits |= (uint64_t)found << (each * i);
     }
     return bits;

@@ -279,13 +279,14 @@ enum { ALIGNMENT = 64, MOST_IDLE = 32 << 20 };
 static block *idle;
 static size_t idle_bytes;
 
-static void *take_block(size_t size) {
-    block **at = &idle;
-    /* Not one that is much too large: that will be wanted for another. */
-    while (*at && ((*at)->size < size || (*at)->size / 2 > size)) at = &(*at)->next;
-    if (*at) {
-        block *found = *at;
-        *at = found->next;
+/* The smallest that is idle and has `size` bytes, but none of more than `most`. */
+static void *take_block(size_t size, size_t most) {
+    block **best = NULL;
+    for (block **at = &idle; *at; at = &(*at)->next)
+        if ((*at)->size >= size && (*at)->size <= most && (!best || (*at)->size < (*best)->size)) best = at;
+    if (best) {
+        block *found = *best;
+        *best = found->next;
         idle_bytes -= found->size;
         return found + 1;
     }
@@ -300,6 +301,9 @@ static void *take_block(size_t size) {
     made->allocated = allocated;
     return made + 1;
 }
+
+/* Not a block that is much too large: that will be wanted for another. */
+static void *take_coefs(size_t size) { return take_block(size, 2 * size); }
 
 static void give_block(void *memory) {
     if (!memory) return;
@@ -435,8 +439,8 @@ static PyObject *details(PyObject *self, PyObject *args) {
             const uint64_t start = ((const uint64_t *)starts.buf)[i];
             fits &= start < all && (size_t)last < all - start;
         }
-        void *workspace = take_block(fl_wavelet_forward_workspace(&info));
-        int32_t *planes = take_block(planes_bytes(&info));
+        void *workspace = take_block(fl_wavelet_forward_workspace(&info), SIZE_MAX);
+        int32_t *planes = take_block(planes_bytes(&info), SIZE_MAX);
         if (!fits) {
             PyErr_SetString(PyExc_ValueError, "samples: a block lies outside");
         } else if (workspace && planes) {
@@ -463,6 +467,7 @@ typedef struct {
     void *coefs;
     Py_ssize_t bytes;
     uint32_t wide;
+    uint8_t trimmed[2]; /* columns and rows that were left out */
 } tile_object;
 
 static PyObject *tile_type;
@@ -474,6 +479,7 @@ static PyObject *tile_new(void *coefs, size_t bytes, uint32_t wide) {
     tile->coefs = coefs;
     tile->bytes = (Py_ssize_t)bytes;
     tile->wide = wide;
+    tile->trimmed[0] = tile->trimmed[1] = 0;
     return (PyObject *)tile;
 }
 
@@ -510,9 +516,12 @@ static PyType_Slot TILE_SLOTS[] = {
 static PyType_Spec TILE_SPEC = {"firstlight.codecs._native.Tile", sizeof(tile_object), 0,
                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, TILE_SLOTS};
 
-/* Coefficients of a tile of a level with all components; 0 if there is no such tile. */
+static int is_tile(const fl_info *info, uint32_t level, uint32_t tile) {
+    return level <= info->levels && tile < info->level[level].tiles_x * info->level[level].tiles_y;
+}
+
+/* Coefficients of a tile of a level with all components: a tile of one sample has none but those of coarser levels. */
 static size_t tile_coefs(const fl_info *info, uint32_t level, uint32_t tile) {
-    if (level > info->levels) return 0;
     uint32_t across = info->level[level].tiles_x;
     return info->components * fl_wavelet_tile_size(info, level, tile % across, tile / across);
 }
@@ -525,7 +534,7 @@ static int check_jobs(const Py_buffer *jobs, const fl_info *info, size_t columns
     const uint32_t *job = jobs->buf;
     int good = (size_t)jobs->len % row == 0;
     for (size_t i = 0; good && i < count; i++, job += columns)
-        good = tile_coefs(info, job[0], job[1]) > 0 &&
+        good = is_tile(info, job[0], job[1]) &&
                (columns < DECODING || job[2] + (job[3] > 0) <= info->level[job[0]].layers);
     if (good) return 0;
     raise_status(FL_INVALID, "tiles");
@@ -578,11 +587,11 @@ static int find_segments(decoding *d, PyObject *buffers) {
 
 static int take_memory(decoding *d) {
     const uint32_t *job = d->job.buf;
-    d->scratch = take_block(fl_wavelet_decode_scratch(&d->info));
+    d->scratch = take_block(fl_wavelet_decode_scratch(&d->info), SIZE_MAX);
     if (!d->scratch) return -1;
     for (size_t i = 0; i < d->jobs; i++, job += DECODING) {
         d->done[i].count = tile_coefs(&d->info, job[0], job[1]);
-        d->done[i].coefs = take_block(d->done[i].count * sizeof(int32_t));
+        d->done[i].coefs = take_coefs(d->done[i].count * sizeof(int32_t));
         if (!d->done[i].coefs) return -1;
     }
     return 0;
@@ -718,7 +727,7 @@ static PyObject *encode_tiles(PyObject *self, PyObject *args) {
         e.jobs = (size_t)e.job.len / (ENCODING * sizeof(uint32_t));
         e.lengths = malloc(e.jobs * FL_MAX_LAYERS * sizeof *e.lengths + 1);
         e.reports = malloc(e.jobs * sizeof *e.reports + 1);
-        e.scratch = take_block(fl_wavelet_encode_scratch(&e.info));
+        e.scratch = take_block(fl_wavelet_encode_scratch(&e.info), SIZE_MAX);
         fl_status status = FL_NO_SPACE;
         if (e.lengths && e.reports && e.scratch) {
             Py_BEGIN_ALLOW_THREADS;
@@ -744,8 +753,46 @@ static PyObject *encode_tiles(PyObject *self, PyObject *args) {
     return result;
 }
 
-/* Pointers to the coefficients of all tiles, out of a list of Tile or None. */
-static int take_tiles(const fl_info *info, PyObject *tiles, const void **pointer, uint8_t *wide) {
+/* Bytes of a decoded tile of a place, as it is trimmed. */
+static size_t tile_size(const fl_info *info, uint32_t level, uint32_t number, const tile_object *tile) {
+    const uint32_t across = info->level[level].tiles_x, columns = tile->trimmed[0], rows = tile->trimmed[1];
+    const size_t each = tile->wide ? sizeof(int32_t) : sizeof(int16_t);
+    if (columns == 0 && rows == 0) return tile_coefs(info, level, number) * each;
+    return info->components * each *
+           fl_wavelet_trimmed_size(info, level, number % across, number / across, columns, rows);
+}
+
+static PyObject *trim_tile(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *info_object, *tile_argument;
+    fl_info info;
+    unsigned level, number, columns, rows;
+    if (!PyArg_ParseTuple(args, "OIIIIO!", &info_object, &level, &number, &columns, &rows, tile_type, &tile_argument) ||
+        get_info(info_object, &info) < 0)
+        return NULL;
+    const tile_object *tile = (const tile_object *)tile_argument;
+    const size_t each = tile->wide ? sizeof(int32_t) : sizeof(int16_t);
+    if (tile->trimmed[0] || tile->trimmed[1]) return Py_NewRef(tile_argument);
+    if (!is_tile(&info, level, number) || (size_t)tile->bytes != tile_coefs(&info, level, number) * each)
+        return PyErr_Format(PyExc_ValueError, "tile: not a whole one of that place");
+    const uint32_t x = number % info.level[level].tiles_x, y = number / info.level[level].tiles_x;
+    const size_t left = info.components * fl_wavelet_trimmed_size(&info, level, x, y, columns, rows);
+    if (left == 0) return Py_NewRef(tile_argument);
+    void *coefs = take_coefs(left * each);
+    if (!coefs) return NULL;
+    fl_wavelet_tile_trim(&info, level, x, y, columns, rows, tile->coefs, tile->wide, coefs);
+    PyObject *made = tile_new(coefs, left * each, tile->wide);
+    if (!made) {
+        give_block(coefs);
+        return NULL;
+    }
+    ((tile_object *)made)->trimmed[0] = (uint8_t)columns; /* fewer than a tile has */
+    ((tile_object *)made)->trimmed[1] = (uint8_t)rows;
+    return made;
+}
+
+/* Pointers to the coefficients of all tiles, and how they are, out of a list of Tile or None. */
+static int take_tiles(const fl_info *info, PyObject *tiles, const void **pointer, uint8_t *wide, uint8_t *trimmed) {
     for (uint32_t k = 0; k <= info->levels; k++)
         for (uint32_t t = 0; t < info->level[k].tiles_x * info->level[k].tiles_y; t++) {
             size_t i = (size_t)info->level[k].first_tile + t;
@@ -753,12 +800,13 @@ static int take_tiles(const fl_info *info, PyObject *tiles, const void **pointer
             if (item == Py_None) continue;
             const tile_object *tile = (const tile_object *)item;
             if (!PyObject_TypeCheck(item, (PyTypeObject *)(void *)tile_type) ||
-                (size_t)tile->bytes != tile_coefs(info, k, t) * (tile->wide ? sizeof(int32_t) : sizeof(int16_t))) {
+                (size_t)tile->bytes != tile_size(info, k, t, tile)) {
                 PyErr_Format(PyExc_ValueError, "tiles[%zu]: not a decoded tile of that place", i);
                 return -1;
             }
             pointer[i] = tile->coefs;
             wide[i] = (uint8_t)tile->wide;
+            memcpy(&trimmed[2 * i], tile->trimmed, sizeof tile->trimmed);
         }
     return 0;
 }
@@ -789,20 +837,22 @@ static PyObject *synthesize(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "samples: strides reach before the buffer");
     } else if (check_length(&samples, ((size_t)last + 1) * sample, "samples") == 0) {
         const void **pointer = PyMem_Calloc(info.tiles, sizeof *pointer);
-        uint8_t *wide = PyMem_Calloc(info.tiles, sizeof *wide);
-        void *workspace = take_block(fl_wavelet_region_workspace(&info, level, width, height));
-        if (!pointer || !wide) {
+        uint8_t *wide = PyMem_Calloc(info.tiles, 1), *trimmed = PyMem_Calloc(info.tiles, 2);
+        /* What decoding took for scratch is idle now. */
+        void *workspace = take_block(fl_wavelet_region_workspace(&info, level, width, height), SIZE_MAX);
+        if (!pointer || !wide || !trimmed) {
             PyErr_NoMemory();
-        } else if (workspace && take_tiles(&info, tiles, pointer, wide) == 0) {
+        } else if (workspace && take_tiles(&info, tiles, pointer, wide, trimmed) == 0) {
             void *first = (char *)samples.buf + (size_t)offset * sample;
             fl_status status;
             Py_BEGIN_ALLOW_THREADS;
-            status = fl_wavelet_region(&info, level, x, y, width, height, pointer, wide, values.buf, first, stride[0],
-                                       stride[1], stride[2], workspace);
+            status = fl_wavelet_region(&info, level, x, y, width, height, pointer, wide, trimmed, values.buf, first,
+                                       stride[0], stride[1], stride[2], workspace);
             Py_END_ALLOW_THREADS;
             result = status == FL_OK ? Py_NewRef(Py_None) : raise_status(status, "region");
         }
         give_block(workspace);
+        PyMem_Free(trimmed);
         PyMem_Free(wide);
         PyMem_Free((void *)pointer);
     }
@@ -825,6 +875,7 @@ static PyMethodDef METHODS[] = {{"head_size", head_size, METH_O, NULL},
                                 {"details", details, METH_VARARGS, NULL},
                                 {"encode_tiles", encode_tiles, METH_VARARGS, NULL},
                                 {"decode_tiles", decode_tiles, METH_VARARGS, NULL},
+                                {"trim_tile", trim_tile, METH_VARARGS, NULL},
                                 {"synthesize", synthesize, METH_VARARGS, NULL},
                                 {NULL, NULL, 0, NULL}};
 

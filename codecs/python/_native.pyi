@@ -103,6 +103,9 @@ def decode_tiles(
     looked for.
     """
 
+def trim_tile(info: Any, level: int, tile: int, columns: int, rows: int, decoded: Tile) -> Tile:
+    """A copy without the first columns and rows of each band; itself where none would be left, or some are missing."""
+
 def synthesize(
     info: Any,
     level: int,

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _native, select
 from .errors import CorruptData, InsufficientData, InvalidArgument
 from .index import Index, Region
-from .threads import batched, processors, spread
+from .threads import Spread, batched, processors, workers
 from .wavelet import WaveletCodec
 
 # Coefficients that a decoder keeps between calls.
@@ -25,8 +25,14 @@ CACHE_BYTES = 64 << 20
 # what a processor's cache holds, and enough for the rows that bands have in common not to matter.
 BAND_BYTES = 2 << 20
 
+# Fewest tiles that make a band of columns not a narrow one.
+WIDE_TILES = 4
+
 # Fewest rows that one thread makes at a time.
 STRIP = 64
+
+# Bytes of samples for each thread that works on them, at least: each takes memory to decode tiles in.
+THREAD_BYTES = 1 << 19
 
 
 class SegmentCodec(Protocol):
@@ -70,11 +76,18 @@ class SegmentCodec(Protocol):
         """
         ...
 
+    def trim(self, index: Index, level: int, tile: int, left: int, top: int, decoded: Any) -> Any:
+        """What `decode_tiles` made of a tile, without what only samples left of `left` or above `top` need.
+
+        They are counted from the tile's first sample. May be the same; not what is left out, if it is not.
+        """
+        ...
+
     def synthesize(self, index: Index, level: int, region: Region, tiles: list[Any], out: NDArray[Any]) -> None:
         """Write the samples of `region` of `level` into `out`, (components, height, width).
 
-        Called from several threads. ``tiles[level.first_tile + tile]`` is what `decode_tiles` made of that tile; None
-        where nothing is known.
+        Called from several threads. ``tiles[level.first_tile + tile]`` is what `decode_tiles` or `trim` made of that
+        tile; None where nothing is known.
         """
         ...
 
@@ -409,35 +422,69 @@ class Decoder:
             raise InvalidArgument(f"out: {out.dtype} {out.shape}, expected {index.dtype} {shape}")
         planes = out[None] if out.ndim == 2 else np.moveaxis(out, 2, 0)
 
-        for top, end in itertools.pairwise(self._bands(level, y, height, width)):
-            tiles = self._decode_tiles(level, (top, x, end - top, width))
+        threads = min(processors(self._threads), max(out.nbytes // THREAD_BYTES, 1))
+        bands = self._bands(level, (y, x, height, width))
+        trimmed: dict[int, Any] = {}
+        with workers(threads) as spread:
+            for n, band in enumerate(bands):
+                tiles = self._decode_tiles(level, band, trimmed, threads, spread)
 
-            def strip(rows: tuple[int, int], tiles: list[Any] = tiles) -> None:
-                first, last = rows
-                area = first, x, last - first, width
-                self._codec.synthesize(index, level, area, tiles, planes[:, first - y : last - y])
+                def strip(rows: tuple[int, int], tiles: list[Any] = tiles, band: Region = band) -> None:
+                    first, last = rows
+                    area = first, band[1], last - first, band[3]
+                    samples = planes[:, first - y : last - y, band[1] - x : band[1] - x + band[3]]
+                    self._codec.synthesize(index, level, area, tiles, samples)
 
-            spread(strip, _strips(top, end, self._threads), self._threads)
+                spread(strip, _strips(band[0], band[0] + band[2], threads))
+                if n + 1 < len(bands) and self._tiles_bytes > self._cache_bytes:
+                    trimmed = self._trimmed(level, bands[n + 1], tiles)
+                # The next band's tiles want the memory.
+                del strip, tiles
         self._trim(set())
         return out
 
-    def _bands(self, level: int, y: int, height: int, width: int) -> list[int]:
-        """Edges of the bands of rows that are decoded one after the other, so that few coefficients are needed at once.
+    def _bands(self, level: int, region: Region) -> list[Region]:
+        """What is decoded one part after the other, so that few coefficients are needed at once.
 
-        An edge lies above one of tiles by the margin: the band below needs the last row of tiles again, the one above
-        needs no tile of the next.
+        Bands of whole rows; or of whole columns, where the region is wide and that gives bands which are not narrow
+        (rows are made fastest when they are long), or where a row of tiles would be most of it. An edge lies before one
+        of tiles by the margin: the band after it needs the last row of tiles again, the one before it needs no tile of
+        the next.
         """
         index = self.index
+        y, x, height, width = region
         tile = index.levels[level].tile
         size = min(BAND_BYTES, index.components * index.dtype.itemsize * height * width)
-        tiles = max(size // (2 * index.components * tile * (width + tile)), 1)
-        above = index.margin + (index.margin & 1)
-        first = (y + above) // tile + tiles
-        edges = range(first * tile - above, y + height, tiles * tile)
-        return [y, *edges, y + height]
+        rows, columns = (max(size // (2 * index.components * tile * (across + tile)), 1) for across in (width, height))
+        wide = width > height and (columns >= WIDE_TILES or height < 2 * tile)
+        start, length, tiles = (x, width, columns) if wide else (y, height, rows)
+        before = index.margin + (index.margin & 1)
+        first = (start + before) // tile + tiles
+        edges = [start, *range(first * tile - before, start + length, tiles * tile), start + length]
+        if wide:
+            return [(y, left, height, end - left) for left, end in itertools.pairwise(edges)]
+        return [(top, x, end - top, width) for top, end in itertools.pairwise(edges)]
 
-    def _decode_tiles(self, level: int, region: Region) -> list[Any]:
-        """All that `synthesize` needs for the region."""
+    def _trimmed(self, level: int, region: Region, tiles: list[Any]) -> dict[int, Any]:
+        """Of `tiles`, what `region` needs of those of which it needs a part alone; they leave the cache."""
+        index = self.index
+        found: dict[int, Any] = {}
+        for j in range(level, len(index.levels) - 1):
+            at = index.levels[j]
+            y0, x0, y1, x1 = index.tiles(j, level, region)
+            top, left = (max((first >> (j - level)) - index.margin, 0) for first in region[:2])
+            for y, x in itertools.product(range(y0, y1), range(x0, x1)):
+                place = at.first_tile + y * at.tiles_x + x
+                above, before = max(top - y * at.tile, 0), max(left - x * at.tile, 0)
+                if tiles[place] is not None and (above or before):
+                    found[place] = self._codec.trim(index, j, y * at.tiles_x + x, before, above, tiles[place])
+                    self._forget(place)
+        return found
+
+    def _decode_tiles(
+        self, level: int, region: Region, trimmed: dict[int, Any], threads: int, spread: Spread
+    ) -> list[Any]:
+        """All that `synthesize` needs for the region; some of it is there already."""
         index = self.index
         finest = index.levels[0]
         tiles: list[Any] = [None] * (finest.first_tile + finest.tiles)
@@ -449,6 +496,9 @@ class Decoder:
             for row, layers in enumerate(self._layers(j)[y0:y1, x0:x1].tolist(), y0):
                 for tile, count in enumerate(layers, row * at.tiles_x + x0):
                     place = at.first_tile + tile
+                    if place in trimmed:
+                        tiles[place] = trimmed[place]
+                        continue
                     more = self._more(j, tile, count) if self._prefix else 0
                     cached = self._tiles.get(place)
                     if cached and cached[0] == (count, more):
@@ -460,14 +510,14 @@ class Decoder:
         self._trim(needed)
         if not wanted:
             return tiles
-        batches = batched(np.array(wanted, np.uint32), self._threads)
+        batches = batched(np.array(wanted, np.uint32), threads)
 
         def decode(batch: NDArray[np.uint32]) -> Sequence[Any]:
             return self._codec.decode_tiles(index, batch, self._where, self._at, self._buffers)
 
         for batch, found in zip(
             batches,
-            spread(decode, batches, self._threads),
+            spread(decode, batches),
             strict=True,
         ):
             for (j, tile, *known), decoded in zip(batch.tolist(), found, strict=True):
@@ -527,8 +577,8 @@ class Decoder:
                     break
 
 
-def _strips(top: int, end: int, threads: int | None) -> list[tuple[int, int]]:
+def _strips(top: int, end: int, threads: int) -> list[tuple[int, int]]:
     """Rows [top, end) in a part for each thread."""
-    count = max(min(processors(threads), (end - top) // STRIP), 1)
+    count = max(min(threads, (end - top) // STRIP), 1)
     edges = [top + (end - top) * n // count for n in range(count + 1)]
     return list(itertools.pairwise(edges))

@@ -87,6 +87,9 @@ class WaveletCodec:
     ) -> list[Tile | None]:
         return _native.decode_tiles(index.raw, tiles, index.offsets, where, at, buffers)
 
+    def trim(self, index: Index, level: int, tile: int, left: int, top: int, decoded: Tile) -> Tile:
+        return _native.trim_tile(index.raw, level, tile, left // 2, top // 2, decoded)
+
     def synthesize(self, index: Index, level: int, region: Region, tiles: list[Tile | None], out: Samples) -> None:
         y, x, height, width = region
         found = place(out)

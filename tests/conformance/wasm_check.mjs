@@ -100,7 +100,7 @@ function decode(shard, k, region) {
   const size = height * width * components * (head.bits <= 8 ? 1 : 2)
   const samples = alloc(size)
   const workspace = alloc(kernels.fl_wavelet_region_workspace(info, k, width, height))
-  check(kernels.fl_wavelet_region(info, k, x, y, width, height, tiles, wide, head.table, samples, 1, width * components, components, workspace), 'region')
+  check(kernels.fl_wavelet_region(info, k, x, y, width, height, tiles, wide, 0, head.table, samples, 1, width * components, components, workspace), 'region')
   return bytes(samples, size)
 }
 

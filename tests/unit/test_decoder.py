@@ -1,6 +1,6 @@
 """`Decoder`: segments in any order, nothing decoded twice, memory within its limit."""
 
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -142,18 +142,43 @@ def test_prefixes_of_all_tiles_at_once() -> None:
         assert np.abs(found.astype(int) - SAMPLES).max() <= decoder.bound(0)
 
 
-def test_bands_cover_every_row_once(monkeypatch: pytest.MonkeyPatch, decoded: Decoded) -> None:
+@pytest.mark.parametrize("transform", ["5/3", "9/7-m", "s-haar"])
+@pytest.mark.parametrize(
+    ("height", "width", "bands"),
+    [(600, 700, 3), (700, 600, 3), (1100, 40, 5), (40, 1100, 5), (513, 257, 3), (9, 30, 1)],
+)
+def test_bands_cover_all_samples_once(
+    monkeypatch: pytest.MonkeyPatch, decoded: Decoded, transform: str, height: int, width: int, bands: int
+) -> None:
     monkeypatch.setattr(shard, "BAND_BYTES", 1)
-    decoder = codecs.Decoder(INDEX, threads=1, cache_bytes=0)
-    decoder.feed(0, SHARD)
-    assert len(decoder._bands(0, 0, 600, 700)) == 4
-    assert np.array_equal(decoder.decode(), SAMPLES)
-    assert len(decoded) == len(set(decoded))  # the rows of tiles that two bands share are kept
-    for level, (y, height) in product(range(3), [(0, 150), (1, 9), (7, 121), (120, 1)]):
-        edges = decoder._bands(level, y, height, 30)
-        assert edges[0] == y
-        assert edges[-1] == y + height
-        assert edges == sorted(set(edges))
+    monkeypatch.setattr(shard, "WIDE_TILES", 1)
+    samples = picture("smooth", (height, width), "uint8", 1)
+    data = codecs.encode(samples, transform=transform)
+    decoder = codecs.Decoder(codecs.Index.parse(data), threads=1, cache_bytes=0)
+    decoder.feed(0, data)
+    assert np.array_equal(decoder.decode(), samples)
+    # What two bands share is kept: what is left of it that the second one needs.
+    assert len(decoded) == len(set(decoded))
+    assert decoder._tiles_bytes == 0
+    part = min(3, height // 3), min(5, width // 3), -(-height // 2), -(-width // 2)
+    assert np.array_equal(decoder.decode(0, part), samples[part[0] : sum(part[::2]), part[1] : sum(part[1::2])])
+    assert len(decoder._bands(0, (0, 0, height, width))) == bands
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_bands_begin_where_others_end(monkeypatch: pytest.MonkeyPatch, wide: bool) -> None:
+    monkeypatch.setattr(shard, "BAND_BYTES", 1)
+    monkeypatch.setattr(shard, "WIDE_TILES", 1)
+    decoder = codecs.Decoder(INDEX)
+    for level, (start, length) in product(range(3), [(0, 150), (1, 31), (7, 121), (120, 31)]):
+        area = (2, start, 30, length) if wide else (start, 2, length, 30)
+        bands = decoder._bands(level, area)
+        edges = [(band[wide], band[wide] + band[2 + wide]) for band in bands]
+        assert edges[0][0] == start
+        assert edges[-1][1] == start + length
+        assert all(end == begin for (_, end), (begin, _) in pairwise(edges))
+        assert all(begin < end for begin, end in edges)
+        assert {(band[1 - wide], band[3 - wide]) for band in bands} == {(2, 30)}
 
 
 def test_the_mean_error_falls_as_segments_come() -> None:

@@ -337,6 +337,7 @@ export class Decoder {
           height,
           pointers,
           wide,
+          0,
           values,
           samples,
           1,

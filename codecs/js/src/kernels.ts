@@ -35,6 +35,7 @@ interface Exports extends WebAssembly.Exports {
     height: number,
     tiles: number,
     wide: number,
+    trimmed: number,
     values: number,
     samples: number,
     strideC: number,
