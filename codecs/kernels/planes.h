@@ -272,9 +272,14 @@ TARGET FL_INLINE void NAME(pass)(band *own, uint32_t b, uint32_t plane, pass_par
     if (part == FIRST_PART) fl_end_first_part(own, plane);
 }
 
-/* A function each, so that the compiler has to find registers for one at a time. */
+/* A function each, so that the compiler has to find registers for one at a time. Planes that are split are few. */
 #define PASS(lanes, words)                                                                                             \
     TARGET static __attribute__((noinline)) void NAME(pass_##lanes##_##words)(                                         \
+        band * own, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice, fl_rans_reader *r) {        \
+        (void)part;                                                                                                    \
+        NAME(pass)(own, b, plane, WHOLE, choice, r, lanes, words);                                                     \
+    }                                                                                                                  \
+    TARGET static __attribute__((noinline)) void NAME(part_##lanes##_##words)(                                         \
         band * own, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice, fl_rans_reader *r) {        \
         NAME(pass)(own, b, plane, part, choice, r, lanes, words);                                                      \
     }
@@ -292,12 +297,15 @@ static void NAME(decode_pass)(fl_component *k, uint32_t b, uint32_t plane, pass_
                               fl_rans_reader *r) {
     typedef void pass(band * own, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
                       fl_rans_reader *r);
-    static pass *const passes[4][2] = {{NAME(pass_8_1), NAME(pass_8_2)},
-                                       {NAME(pass_16_1), NAME(pass_16_2)},
-                                       {NAME(pass_32_1), NAME(pass_32_2)},
-                                       {NAME(pass_64_1), NAME(pass_64_2)}};
+#define PASSES(kind)                                                                                                   \
+    {{NAME(kind##_8_1), NAME(kind##_8_2)},                                                                             \
+     {NAME(kind##_16_1), NAME(kind##_16_2)},                                                                           \
+     {NAME(kind##_32_1), NAME(kind##_32_2)},                                                                           \
+     {NAME(kind##_64_1), NAME(kind##_64_2)}}
+    static pass *const passes[2][4][2] = {PASSES(pass), PASSES(part)};
+#undef PASSES
     const uint32_t code = r->lanes > 16u ? (r->lanes > 32u ? 3u : 2u) : r->lanes > 8u ? 1u : 0u;
-    passes[code][k->bands[b].width > WORD](&k->bands[b], b, plane, part, choice, r);
+    passes[part != WHOLE][code][k->bands[b].width > WORD](&k->bands[b], b, plane, part, choice, r);
 }
 
 #endif
