@@ -219,7 +219,7 @@ export class Loader {
 
   /**
    * Use the segments at the beginning of an answer that is still on its way: as far as tiles have all that the answer
-   * brings of them, so that they are decoded once for it.
+   * brings of a group of layers, so that they are decoded once for it.
    */
   private take(request: Request, arrived: Uint8Array, etag: string): void {
     const shard = this.shards.get(request.key);
