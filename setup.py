@@ -17,7 +17,7 @@ WASM_EXPORTS = [
     "__heap_base",
     "fl_info_size",
     "fl_head_parse",
-    "fl_head_offsets",
+    "fl_head_index",
     "fl_head_values",
     "fl_wavelet_tile_size",
     "fl_wavelet_decode_scratch",

@@ -20,7 +20,7 @@ Region: TypeAlias = tuple[int, int, int, int]
 
 LEVELS_PER_ARRAY = 3
 ARRAY_STEP = 1 << LEVELS_PER_ARRAY
-BASE_SIDE = 16
+BASE_SIDE = 4
 """A shard's coarsest level has at most this many samples a side."""
 MAX_SHARD_SIDE = 65536
 DEFAULT_CHUNK = 4096
@@ -39,7 +39,7 @@ def level_size(height: int, width: int, level: int) -> tuple[int, int]:
 
 
 def shard_levels(height: int, width: int) -> int:
-    """How often a shard of this size is halved: the least L for which ceil(max(height, width) / 2**L) <= 16."""
+    """How often a shard of this size is halved: the least L for which ceil(max(height, width) / 2**L) <= 4."""
     level = 0
     while ceil_shift(max(height, width), level) > BASE_SIDE:
         level += 1

@@ -255,7 +255,7 @@ class ImageLayout:
 
     @property
     def levels(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of every level, finest first; the coarsest has at most 16 samples a side."""
+        """Shape of every level, finest first; the coarsest has at most 4 samples a side."""
         count = geometry.level_count(self.height, self.width, len(self.arrays))
         return tuple((*self.shape[:-2], *geometry.level_size(self.height, self.width, k)) for k in range(count))
 

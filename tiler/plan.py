@@ -6,9 +6,11 @@ binds the two together, so everything here but the tolerances is integer arithme
 
 Order, over all shards of the view at once:
  1. heads that are not known yet (a head read also brings the coarsest levels);
- 2. step 0: every wanted layer of the levels that are at least two coarser than the view's;
- 3. then group by group of layers: what is wanted of the group in the level above, then in the view's own level.
-Inside a step coarser levels come first, then what is nearest to the centre of the view.
+ 2. the first group of layers: what is wanted of it in the levels that are at least two coarser than the view's (step
+    0), in the level above, then in the view's own level;
+ 3. then the other groups, one after the other: what is wanted of a group in all coarser levels, then in the view's own.
+Inside a step coarser levels come first, then what is nearest to the centre of the view. Levels lie in this order in a
+group, so that small ones are fetched together.
 
 A group's layers of one tile lie together, and so do the tiles of a row: where a group is wanted whole, a row of tiles
 is one run of bytes. Where only its first layers are, each tile leaves a gap, which is fetched along if it is small.
@@ -345,14 +347,18 @@ def _steps(
     """The runs of every step."""
     base = len(index.levels) - 1
     steps: dict[int, list[_Run]] = {}  # the pieces of a step, ascending
-    for j in range(base, level - 1, -1):
-        at = index.levels[j]
-        rect = index.tiles(j, level, region)
-        for group, (begin, end) in enumerate(index.layer_groups(j)):
-            step = 0 if j == base or j >= level + 2 else 1 + 2 * group + (level + 1 - j)
+    spans = [index.layer_groups(j) for j in range(base + 1)]
+    for group in range(len(index.groups)):
+        for j in range(base, level - 1, -1):
+            at = index.levels[j]
+            rect = index.tiles(j, level, region)
+            begin, end = spans[j][group]
             count = min(end, layers[j]) - begin
             if count <= 0:
-                break
+                continue
+            # Without the base there is no picture. Coarser levels come before finer ones in the first group, where they
+            # matter most; in the others they are worth as much, and few bytes.
+            step = 0 if j == base else 2 * group + max(level + 2 - j, min(group, 1))
             pieces = steps.setdefault(step, [])
             for tile_y in range(rect.y0, rect.y1):
                 for tile_x in range(rect.x0, rect.x1):

@@ -26,7 +26,7 @@ from typing import TypeAlias
 
 from firstlight import plan
 from firstlight.codecs.errors import CodecError
-from firstlight.codecs.index import Index, head_size
+from firstlight.codecs.index import FIXED_BYTES, Index, head_size
 from firstlight.codecs.select import bound, mse, segments_for
 from firstlight.geometry import Region
 from firstlight.layout import DTYPE_LIMITS, ImageLayout
@@ -48,8 +48,8 @@ def parse_head(data: bytes) -> "Index | int":
     CodecError
         When `data` begins no shard.
     """
-    size = head_size(data)
-    return Index.parse(data) if 0 < size <= len(data) else max(size, 12)
+    size = head_size(data) or FIXED_BYTES
+    return Index.parse(data) if size <= len(data) else size
 
 
 @dataclass(frozen=True, slots=True)

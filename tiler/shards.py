@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from firstlight import plan
 from firstlight.codecs.errors import CodecError, CorruptData
-from firstlight.codecs.index import Index, head_size
+from firstlight.codecs.index import FIXED_BYTES, Index, head_size
 from firstlight.codecs.shard import Decoder
 from firstlight.errors import NotFound, ObjectReplaced
 from firstlight.layout import ImageLayout, ShardRef
@@ -96,13 +96,13 @@ class ShardReader:
         if shard is not None:
             self._cached.move_to_end(ref.key)
             return shard
-        array = self._layout.arrays[ref.array]
+        asked = max(self._layout.arrays[ref.array].head_bytes, FIXED_BYTES)
         try:
             async with self._requests:
-                data, etag = await self._store.get_range(ref.key, 0, array.head_bytes, may_be_short=True)
+                data, etag = await self._store.get_range(ref.key, 0, asked, may_be_short=True)
                 try:
                     needed = head_size(data)
-                    if needed > len(data) == array.head_bytes:
+                    if needed > len(data) == asked:
                         rest = await self._store.get_range(ref.key, len(data), needed - len(data), etag)
                         data = memoryview(bytes(data) + bytes(rest.data))
                     index = Index.parse(data)

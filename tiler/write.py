@@ -39,17 +39,14 @@ _open: set[Path] = set()  # the directories that living writers of this process 
 
 
 def head_bytes(index: Index) -> int:
-    """Bytes from the start of a shard that a client should read first: the head, and levels up to 128 samples a side.
+    """Bytes from the start of a shard that a client should read first: the head, and the first picture.
 
-    At most 64 KiB where the head itself is not longer, and never less than the head.
+    That is the first group of layers of the levels up to 128 samples a side. At most 64 KiB where the head itself is
+    not longer, and never less than the head.
     """
-    end = index.head_size
-    for number, level in enumerate(index.levels):
-        if max(level.width, level.height) <= FIRST_PICTURE_SIDE:
-            finer = index.levels[number - 1].first_segment if number else len(index.offsets) - 1
-            end = int(index.offsets[finer])
-            break
-    return max(index.head_size, min(end, MAX_HEAD_BYTES))
+    level = next(j for j, at in enumerate(index.levels) if max(at.width, at.height) <= FIRST_PICTURE_SIDE)
+    _, end = index.level_segments(level, 0)
+    return max(index.head_size, min(int(index.offsets[end]), MAX_HEAD_BYTES))
 
 
 class ImageWriter:

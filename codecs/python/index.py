@@ -20,6 +20,9 @@ Region = tuple[int, int, int, int]
 FORMAT_VERSION = 3
 """Of the shards that this build writes and reads (SPEC 2.1)."""
 
+FIXED_BYTES = 80
+"""So many bytes of a shard tell how long its head is (SPEC 2.1)."""
+
 CODEC_NAMES = {0: "wavelet"}
 COLOUR_NAMES = {0: "none", 1: "rct", 2: "ycocg-r"}
 TRANSFORM_NAMES = {0: "5/3", 1: "9/7-m", 2: "s-haar"}
@@ -96,7 +99,7 @@ class Level:
 
 
 def head_size(data: Any) -> int:
-    """Bytes of the head that begins with `data`; 0 when that can't be told yet (80 bytes are enough).
+    """Bytes of the head that begins with `data`; 0 when that can't be told yet (FIXED_BYTES are enough).
 
     Raises
     ------
@@ -213,6 +216,13 @@ class Index:
         layers = self.levels[level].layers
         starts = [min(start, layers) for start in (*self.groups, layers)]
         return tuple(itertools.pairwise(starts))
+
+    def level_segments(self, level: int, group: int) -> tuple[int, int]:
+        """Segments [first, end) of `level` in a group; those of the coarser levels lie before them."""
+        at = self.levels[level]
+        begin, end = self.layer_groups(level)[group]
+        first = at.first_segments[group]
+        return first, first + at.tiles * (end - begin)
 
     def _layer_runs(self, level: int) -> tuple[LayerRun, ...]:
         """Groups, levels coarse to fine, tiles row by row, the group's layers (SPEC 2.6)."""

@@ -16,7 +16,7 @@ from zarr.abc.store import RangeByteRequest
 
 from . import shard
 from .errors import CodecError, CorruptData, InsufficientData
-from .index import FORMAT_VERSION, Index, Region, head_size
+from .index import FIXED_BYTES, FORMAT_VERSION, Index, Region, head_size
 from .select import choose_layers, merge_ranges, segments_for
 from .wavelet import DTYPES
 
@@ -44,7 +44,7 @@ class FirstlightShardCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin): 
     codec : str
         The segment codec for new chunks; a chunk that is read says itself how it was written.
     head_bytes : int
-        How much to read at first: ideally the longest head in the array.
+        How much to read at first, or 80 if that is more: ideally the longest head in the array.
 
     Examples
     --------
@@ -117,12 +117,13 @@ class FirstlightShardCodec(ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin): 
             found = await byte_getter.get(prototype=prototype, byte_range=request)
             return None if found is None else found.to_bytes()
 
-        head = await fetch(0, self.head_bytes)
+        asked = max(self.head_bytes, FIXED_BYTES)
+        head = await fetch(0, asked)
         if head is None:
             return None
         try:
             missing = head_size(head) - len(head)
-            if missing > 0 and len(head) == self.head_bytes:
+            if missing > 0 and len(head) == asked:
                 head += await fetch(len(head), missing) or b""
             index = Index.parse(head)
             decoder = shard.Decoder(index)

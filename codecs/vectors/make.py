@@ -4,7 +4,7 @@ A version's vectors are frozen when that version is released: later encoders may
 must go on reading these. The script therefore refuses to overwrite a file; while a version is still being drafted,
 delete its folder first.
 
-v2/<name>.fls holds a shard, v2/cases.json what decoding gives:
+v3/<name>.fls holds a shard, v3/cases.json what decoding gives:
 [{"shard", "bytes" (length of the prefix), "level", "region" ([y, x, height, width] or null), "shape", "dtype", "bound",
 "sha256"}]; sha256 of the samples in C order (components last), little-endian; "bound" of the error, in sample units.
 A case without "sha256" must say InsufficientData. All bytes give, at level 0, the samples that went in.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from firstlight import codecs
 
-VERSION = 2
+VERSION = 3
 TRANSFORMS = "5/3", "9/7-m", "s-haar"
 COLOURS = "none", "rct", "ycocg-r"
 
@@ -114,9 +114,8 @@ def cases(name: str, shard: bytes) -> list[dict[str, Any]]:
     offsets = [int(n) for n in index.offsets]
     base = offsets[1]
     cuts = {0, 11, index.head_size - 1, base - 1, base, (base + len(shard)) // 2, len(shard) - 1, len(shard)}
-    # The ends of the groups of the finest level.
-    at = index.levels[0]
-    cuts |= {offsets[at.first_segment + at.tiles * end] for _, end in index.layer_groups(0)}
+    # The parts of the head, and where the groups of layers begin.
+    cuts |= {*index.parts, *(offsets[first] for first in index.levels[-1].first_segments)}
     found = []
     for size in sorted(n for n in cuts if 0 <= n <= len(shard)):
         for level, at in enumerate(index.levels):

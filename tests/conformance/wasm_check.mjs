@@ -9,9 +9,9 @@ import { dirname, join } from 'node:path'
 const [wasmPath, casesPath] = process.argv.slice(2)
 const { instance } = await WebAssembly.instantiate(readFileSync(wasmPath), {})
 const kernels = instance.exports
-const MAX_LEVELS = 12
+const MAX_LEVELS = 14
 const MAX_LAYERS = 24
-const MAX_GROUPS = 4
+const MAX_GROUPS = 5
 
 // ---- memory: handed out upwards from the heap's base, all given back after each case --------------------------------
 
@@ -37,31 +37,34 @@ function check(status, what) {
 
 function parse(at, size) {
   const info = alloc(kernels.fl_info_size())
-  check(kernels.fl_head_parse(at, size, info), 'head')
+  check(kernels.fl_head_parse(at, size, MAX_GROUPS, info), 'head')
   const names = ['version', 'codec', 'headSize', 'width', 'height', 'components', 'bits', 'signed', 'colour', 'levels',
     'margin', 'tiles', 'segments', 'indexOffset', 'transform', 'values', 'valuesOffset', 'groups']
   const head = { info }
   names.forEach((name, i) => (head[name] = words(info, names.length)[i]))
-  const levelNames = ['width', 'height', 'tileLog2', 'tilesX', 'tilesY', 'layers', 'firstTile', 'firstSegment']
-  const stride = levelNames.length + 2 * (MAX_LAYERS + 1)
+  const levelNames = ['width', 'height', 'tileLog2', 'tilesX', 'tilesY', 'layers', 'firstTile']
+  const stride = levelNames.length + MAX_GROUPS + 2 * (MAX_LAYERS + 1)
+  // Behind the names: starts of groups, the number of the head's parts, their ends; then the levels.
+  const levels = names.length + MAX_GROUPS + 1 + MAX_GROUPS
   head.level = Array.from({ length: Math.min(head.levels, MAX_LEVELS) + 1 }, (_, k) => {
-    const from = words(info + 4 * (names.length + MAX_GROUPS + k * stride), stride)
-    return Object.fromEntries(levelNames.map((name, i) => [name, from[i]]))
+    const from = words(info + 4 * (levels + k * stride), stride)
+    const firstSegments = from.slice(levelNames.length, levelNames.length + head.groups)
+    return { ...Object.fromEntries(levelNames.map((name, i) => [name, from[i]])), firstSegments }
   })
   head.starts = words(info + 4 * names.length, head.groups).slice()
   head.table = alloc(2 * head.values)
   check(kernels.fl_head_values(at, size, info, head.table), 'values')
   const offsets = alloc(4 * (head.segments + 1))
-  check(kernels.fl_head_offsets(at, size, info, offsets), 'offsets')
+  check(kernels.fl_head_index(at, size, info, offsets), 'index')
   head.offsets = words(offsets, head.segments + 1).slice()
   return head
 }
 
-/** Levels, groups, tiles, layers of the group (SPEC 2.6). */
+/** Groups, levels, tiles, layers of the group (SPEC 2.6). */
 function segmentNumber({ starts }, at, layer, tile) {
   const group = starts.findLastIndex((start) => start <= layer)
   const [first, end] = [starts[group], Math.min(starts[group + 1] ?? at.layers, at.layers)]
-  return at.firstSegment + at.tilesX * at.tilesY * first + tile * (end - first) + layer - first
+  return at.firstSegments[group] + tile * (end - first) + layer - first
 }
 
 function decode(shard, k, region) {

@@ -108,6 +108,29 @@ def test_prefixes_of_any_picture(codec: str, data: st.DataObject) -> None:
         codecs.decode(shard[: codecs.head_size(shard) - 1], max_error=None)
 
 
+def check_groups(shard: bytes, level: int) -> None:
+    """From the head's parts and the segments of the first groups: what these layers of the whole index give."""
+    whole = codecs.Index.parse(shard)
+    for groups, end in enumerate(whole.parts, 1):
+        index = codecs.Index.parse(shard[:end], groups)
+        few, chosen = codecs.Decoder(index), codecs.Decoder(whole)
+        few.feed(whole.head_size, shard[whole.head_size : index.size])
+        layers = [at.layers for at in index.levels]
+        chosen.feed(0, shard, codecs.segments_for(whole, 0, whole.region(0), layers))
+        found = few.decode(level)
+        assert np.array_equal(found, chosen.decode(level))
+        exact = codecs.decode(shard, level=level)
+        assert error(found, exact) <= few.bound(level) == codecs.bound(index, level, layers)
+
+
+@every_codec
+@given(data=st.data())
+@LAWS
+def test_the_first_groups_stand_for_themselves(codec: str, data: st.DataObject) -> None:
+    shard = codecs.encode(data.draw(pictures(DTYPES[codec])), codec)
+    check_groups(shard, data.draw(st.integers(0, len(codecs.Index.parse(shard).levels) - 1)))
+
+
 # ---- (c) errors -----------------------------------------------------------------------------------------------------
 
 

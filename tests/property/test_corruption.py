@@ -43,10 +43,12 @@ def flip(shard: bytes, rng: np.random.Generator, begin: int, end: int) -> bytear
 
 
 def forge_head(shard: bytes, rng: np.random.Generator) -> bytearray:
-    """A damaged head with a right checksum."""
-    size = codecs.head_size(shard)
-    damaged = flip(shard, rng, 4, size - CHECKSUM)
-    damaged[size - CHECKSUM : size] = _native.crc32c(damaged[: size - CHECKSUM]).to_bytes(CHECKSUM, "little")
+    """A head with a damaged part whose checksum is right."""
+    parts = [0, *codecs.Index.parse(shard).parts]
+    part = rng.integers(len(parts) - 1)
+    begin, end = parts[part], parts[part + 1] - CHECKSUM
+    damaged = flip(shard, rng, max(begin, 4), end) if end > begin else bytearray(shard)
+    damaged[end : end + CHECKSUM] = _native.crc32c(damaged[begin:end]).to_bytes(CHECKSUM, "little")
     return damaged
 
 
@@ -133,8 +135,12 @@ def test_memory_is_bounded_by_what_the_input_has_earned(codec: str) -> None:
 @every_codec
 def test_an_enormous_picture_needs_an_enormous_head(codec: str) -> None:
     shard = bytearray(codecs.encode(np.zeros((8, 8), DTYPES[codec][0]), codec))
-    size = codecs.head_size(shard)
-    shard[12:20] = (65536).to_bytes(4, "little") * 2
+    # One part; width and height are bytes 7 and 8, numbers of three bytes then.
+    index = codecs.Index.parse(shard)
+    size = index.head_size
+    assert (index.groups, list(shard[6:9])) == ((0,), [size, 8, 8])
+    shard[6:9] = bytes([size + 4, *b"\x80\x80\x04" * 2])
+    size += 4
     shard[size - CHECKSUM : size] = _native.crc32c(shard[: size - CHECKSUM]).to_bytes(CHECKSUM, "little")
     with pytest.raises(codecs.CorruptData):
         codecs.Index.parse(shard)

@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def describe_index(number: int, height: int, width: int, components: int = 1, *,
     levels = []
     for j in range(base + 1):
         if j == base:
-            levels.append({"tile": 16, "layers": 1, "errors": [200, 0], "mse": [mse_of(90), 0.0]})
+            levels.append({"tile": 4, "layers": 1, "errors": [200, 0], "mse": [mse_of(90), 0.0]})
         else:
             errors = [90 - 3 * j, 56 - 2 * j, 24 - j, 14, 7, 3, 0]
             mse = [mse_of(code) for code in (64 - j, 54 - j, 44 - j, 34, 24, 12, 0)]
@@ -57,7 +58,7 @@ def describe_index(number: int, height: int, width: int, components: int = 1, *,
         "components": components,
         "margin": 4,
         "groups": GROUPS,
-        "head_size": head,
+        "parts": [head // 4, head // 2, head],
         "levels": levels,
         "lengths": {"seed": 1000 + 17 * number, "spread": spreads},
     }
@@ -72,29 +73,46 @@ def segment_length(seed: int, spread: int, segment: int, is_base: bool) -> int:
 
 def make_index(description: JSON) -> Index:
     """The index that a description stands for."""
-    height, width = description["height"], description["width"]
-    base = len(description["levels"]) - 1
-    tables: dict[int, list[int]] = {}
-    lengths: list[int] = []
-    first_tile = 0
+    levels = [_level(description, j) for j in range(len(description["levels"]))]
+    base = len(levels) - 1
     for j in range(base, -1, -1):
-        level = description["levels"][j]
-        level_height, level_width = geometry.level_size(height, width, j)
-        tiles_y, tiles_x = -(-level_height // level["tile"]), -(-level_width // level["tile"])
-        log2 = level["tile"].bit_length() - 1
-        tables[j] = [level_width, level_height, log2, tiles_x, tiles_y, level["layers"], first_tile, len(lengths)]
-        for table in (level["errors"], [MSE_CODES[value] for value in level["mse"]]):
-            tables[j] += table + [0] * (25 - len(table))
-        first_tile += tiles_y * tiles_x
-        rule = description["lengths"]
-        for _ in range(tiles_y * tiles_x * level["layers"]):
-            lengths.append(segment_length(rule["seed"], rule["spread"][j], len(lengths), j == base))
-    head = [0, 0, description["head_size"], width, height, description["components"], 16, 0, 0, base]
-    head += [description["margin"], first_tile, len(lengths), 0, 0, 0, 0]
-    head += [len(description["groups"]), *description["groups"]] + [0] * (4 - len(description["groups"]))
-    words = head + [word for j in range(base + 1) for word in tables[j]]
-    offsets = np.cumsum([description["head_size"], *lengths]).astype(np.uint32)
-    return Index(np.array(words, np.uint32).tobytes(), offsets)
+        levels[j]["first_tile"] = sum(level["tiles"] for level in levels[j + 1 :])
+    lengths: list[int] = []
+    rule = description["lengths"]
+    for start, end in pairwise([*description["groups"], LAYERS]):
+        for j in range(base, -1, -1):
+            level = levels[j]
+            level["first_segments"].append(len(lengths))
+            count = min(end, level["layers"]) - min(start, level["layers"])
+            for _ in range(level["tiles"] * count):
+                lengths.append(segment_length(rule["seed"], rule["spread"][j], len(lengths), j == base))
+    groups, parts = description["groups"], description["parts"]
+    words = [0, 0, parts[-1], description["width"], description["height"], description["components"], 16, 0, 0, base]
+    words += [description["margin"], sum(level["tiles"] for level in levels), len(lengths), 0, 0, 0, 0]
+    words += [len(groups), *_padded(groups, 5), len(parts), *_padded(parts, 5)]
+    for level in levels:
+        words += [*level["size"], level["layers"], level["first_tile"], *_padded(level["first_segments"], 5)]
+        words += [*_padded(level["errors"], 25), *_padded(level["mse"], 25)]
+    return Index(np.array(words, np.uint32).tobytes(), np.cumsum([parts[-1], *lengths]).astype(np.uint32))
+
+
+def _level(description: JSON, j: int) -> JSON:
+    """A level's words, but for those that other levels have a part in."""
+    level = description["levels"][j]
+    height, width = geometry.level_size(description["height"], description["width"], j)
+    tiles_y, tiles_x = -(-height // level["tile"]), -(-width // level["tile"])
+    return {
+        "size": [width, height, level["tile"].bit_length() - 1, tiles_x, tiles_y],
+        "tiles": tiles_x * tiles_y,
+        "layers": level["layers"],
+        "first_segments": [],
+        "errors": level["errors"],
+        "mse": [MSE_CODES[value] for value in level["mse"]],
+    }
+
+
+def _padded(values: Sequence[int], count: int) -> list[int]:
+    return [*values, *[0] * (count - len(values))]
 
 
 SMALL, MEDIUM, COLOUR, BIG, EDGE, CORNER, LONG, TOP = range(8)
@@ -298,9 +316,9 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
 HAND: list[tuple[str, list[JSON], JSON]] = [
     ("level_size", [[5, 8], 1], [3, 4]),
     ("level_size", [[1, 9], 3], [1, 2]),
-    ("shard_levels", [[16, 16]], 0),
-    ("shard_levels", [[17, 1]], 1),
-    ("shard_levels", [[4096, 4096]], 8),
+    ("shard_levels", [[4, 4]], 0),
+    ("shard_levels", [[5, 1]], 1),
+    ("shard_levels", [[4096, 4096]], 10),
     ("pyramid", [[4096, 4096], 4096], [[4096, 4096]]),
     ("pyramid", [[4097, 10], 4096], [[4097, 10], [513, 2]]),
     ("pyramid", [[300000, 200000], 4096], [[300000, 200000], [37500, 25000], [4688, 3125], [586, 391]]),
@@ -308,7 +326,7 @@ HAND: list[tuple[str, list[JSON], JSON]] = [
     ("array_of_level", [3, 3], [1, 0]),
     ("array_of_level", [9, 3], [2, 3]),
     ("array_of_level", [5, 1], [0, 5]),
-    ("level_count", [[4097, 10], 2], 10),  # level 3 is 513 x 2, level 9 is 9 x 1
+    ("level_count", [[4097, 10], 2], 12),  # level 3 is 513 x 2, level 11 is 3 x 1
     ("level_for_zoom", [1, 9], 0),
     ("level_for_zoom", [0.51, 9], 0),
     ("level_for_zoom", [0.5000001, 9], 1),
@@ -349,19 +367,19 @@ HAND: list[tuple[str, list[JSON], JSON]] = [
     ("tiles", [SMALL, 1, 0, [0, 264, 10, 10]], [0, 1, 1, 2]),
     ("tiles", [SMALL, 1, 0, [0, 263, 10, 10]], [0, 0, 1, 2]),
     ("tiles", [SMALL, 4, 0, [150, 250, 10, 10]], [0, 0, 1, 1]),
-    ("bound", [SMALL, 0, [6, 6, 6, 6, 6, 1]], 0),
-    ("bound", [SMALL, 0, [0, 2, 4, 5, 6, 1]], 90 + 23 + 7 + 3),
-    ("bound", [SMALL, 2, [0, 0, 2, 6, 6, 1]], 22),
-    ("mse", [SMALL, 0, [6, 6, 6, 6, 6, 1]], 0.0),
-    ("mse", [SMALL, 1, [0, 4, 5, 6, 6, 1]], 2.75),
-    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 0], [6, 6, 6, 6, 6, 1]),
-    ("choose_layers", [SMALL, 5, [0, 0, 1, 1], 0], [0, 0, 0, 0, 0, 1]),
-    ("choose_for_mse", [SMALL, 3, 2.75], [0, 0, 0, 4, 5, 1]),
-    ("choose_for_mse", [SMALL, 3, 2.7], [0, 0, 0, 5, 5, 1]),
-    ("choose_for_mse", [SMALL, 0, 1e9], [0, 0, 0, 0, 0, 1]),
+    ("bound", [SMALL, 0, [6, 6, 6, 6, 6, 6, 6, 1]], 0),
+    ("bound", [SMALL, 0, [0, 2, 4, 5, 6, 6, 6, 1]], 90 + 23 + 7 + 3),
+    ("bound", [SMALL, 2, [0, 0, 2, 6, 6, 6, 6, 1]], 22),
+    ("mse", [SMALL, 0, [6, 6, 6, 6, 6, 6, 6, 1]], 0.0),
+    ("mse", [SMALL, 1, [0, 4, 5, 6, 6, 6, 6, 1]], 2.75),
+    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 0], [6, 6, 6, 6, 6, 6, 6, 1]),
+    ("choose_layers", [SMALL, 7, [0, 0, 1, 1], 0], [0, 0, 0, 0, 0, 0, 0, 1]),
+    ("choose_for_mse", [SMALL, 5, 2.75], [0, 0, 0, 0, 0, 4, 5, 1]),
+    ("choose_for_mse", [SMALL, 5, 2.7], [0, 0, 0, 0, 0, 5, 5, 1]),
+    ("choose_for_mse", [SMALL, 0, 1e9], [0, 0, 0, 0, 0, 0, 0, 1]),
     ("fit_region", [CORNER, 0, [0, 400, 1000, 1000]], [0, [0, 400, 20, 76]]),
     ("fit_region", [CORNER, 0, [20, 0, 10, 10]], None),
-    ("fit_region", [TOP, 5, [0, 0, 5, 6]], [4, [0, 0, 9, 12]]),
+    ("fit_region", [TOP, 7, [0, 0, 2, 2]], [6, [0, 0, 3, 3]]),
 ]
 
 

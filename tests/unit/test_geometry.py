@@ -49,7 +49,7 @@ def test_every_level_of_an_image_is_a_level_of_one_array(size: tuple[int, int], 
         assert geometry.level_size(*arrays[array], within) == geometry.level_size(*size, level)
         # Only the last array, which one shard spans, is asked for levels at which shards might not meet.
         assert within < geometry.LEVELS_PER_ARRAY or array == len(arrays) - 1
-    assert max(geometry.level_size(*size, levels - 1)) <= 16
+    assert max(geometry.level_size(*size, levels - 1)) <= geometry.BASE_SIDE
     assert max(arrays[-1]) <= chunk
 
 

@@ -1,5 +1,6 @@
 """`select` on made-up heads: the cheapest choice is the cheapest, budgets are kept, steps come in their order."""
 
+from bisect import bisect_right
 from itertools import product
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.codecs import Index, InvalidArgument, _native, select
+from support.heads import ERRORS_AT, LEVEL_WORDS, LEVELS_AT, MAX_GROUPS, PARTS_AT, tables, words_of
 
 
 @st.composite
@@ -15,17 +17,19 @@ def indices(draw: st.DrawFn, most_layers: int = 24, side: int = 700) -> Index:
     """Any geometry, any sizes of segments, errors and mean squared errors that fall with each layer."""
     width, height = draw(st.integers(1, side)), draw(st.integers(1, side))
     layers = draw(st.integers(1, most_layers))
-    starts = draw(st.lists(st.integers(1, 23), max_size=3, unique=True).map(sorted))
+    starts = draw(st.lists(st.integers(1, 23), max_size=MAX_GROUPS - 1, unique=True).map(sorted))
     raw = _native.plan_head(width, height, draw(st.integers(1, 4)), 8, False, 0, 0, 0, layers, tuple(starts))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     plan = Index(raw, np.zeros(np.frombuffer(raw, np.uint32)[12] + 1, np.uint32))
-    words = np.frombuffer(raw, np.uint32).copy()
+    words = words_of(raw)
     for k, at in enumerate(plan.levels):
-        for table in words[22 + k * 58 + 8 :][:25], words[22 + k * 58 + 33 :][:25]:
+        for table in tables(words, k):
             table[: at.layers] = np.sort(rng.integers(1, draw(st.sampled_from([4, 50])), at.layers))[::-1]
             table[at.layers] = 0
     lengths = rng.integers(0, draw(st.sampled_from([2, 100])), plan.segments)
-    return Index(words.tobytes(), np.cumsum([99, *lengths]).astype(np.uint32))
+    parts = np.cumsum(rng.integers(5, draw(st.sampled_from([10, 1000])), MAX_GROUPS))[: len(plan.groups)]
+    words[PARTS_AT:][: len(parts)] = parts
+    return Index(words.tobytes(), np.cumsum([parts[-1], *lengths]).astype(np.uint32))
 
 
 def pick(data: st.DataObject, index: Index) -> tuple[int, tuple[int, int, int, int]]:
@@ -39,6 +43,11 @@ def size(index: Index, segments: list[int]) -> int:
     return sum(map(index.length, segments))
 
 
+def head_bytes(index: Index, layer: int) -> int:
+    """Of the parts that tell of the groups up to that of a layer."""
+    return index.parts[bisect_right(index.groups, layer) - 1]
+
+
 def steps(index: Index, level: int) -> list[tuple[int, int]]:
     """(layer, level): by layers, then from coarse to fine."""
     base = len(index.levels) - 1
@@ -48,7 +57,7 @@ def steps(index: Index, level: int) -> list[tuple[int, int]]:
 
 @given(st.data())
 def test_the_cheapest_choice_is_the_cheapest(data: st.DataObject) -> None:
-    index = data.draw(indices(most_layers=3, side=150))
+    index = data.draw(indices(most_layers=3, side=40))
     level, region = pick(data, index)
     priced = []
     for tail in product(*(range(at.layers + 1) for at in index.levels[level:-1])):
@@ -107,14 +116,18 @@ def test_a_budget_is_kept_and_used(data: st.DataObject) -> None:
     index = data.draw(indices())
     level, region = pick(data, index)
     base = len(index.levels) - 1
+    last = max(at.layers for at in index.levels[level:]) - 1
     everything = size(index, select.segments_for(index, level, region, [at.layers for at in index.levels]))
+    everything += head_bytes(index, last)
     budget = data.draw(st.integers(0, everything + 1))
     chosen = select.within_budget(index, level, region, budget)
-    assert sum(count for _, count in chosen) <= budget
+    if chosen:
+        known = head_bytes(index, max(index.locate(segment).layer for segment, _ in chosen))
+        assert known + sum(count for _, count in chosen) <= budget
     assert all(0 < count <= index.length(segment) for segment, count in chosen)
     segments = [segment for segment, _ in chosen]
     assert len(set(segments)) == len(segments)
-    if budget < index.length(0):
+    if budget < index.parts[0] + index.length(0):
         assert segments == []
         return
     if budget >= everything:
@@ -131,13 +144,13 @@ def test_a_budget_is_kept_and_used(data: st.DataObject) -> None:
     assert len(cut) <= 1
     if cut:
         assert index.locate(cut[0])[:2] == index.locate(segments[-1])[:2]
-        assert sum(count for _, count in chosen) == budget
+        assert known + sum(count for _, count in chosen) == budget
     # Whole steps first, as many as there is room for.
     whole = [0] * base + [1]
     for n, j in steps(index, level):
         whole[j] = n + 1
         fitting = select.segments_for(index, level, region, whole)
-        if size(index, fitting) > budget:
+        if head_bytes(index, n) + size(index, fitting) > budget:
             break
         assert set(segments[: len(fitting)]) == set(fitting)
 
@@ -163,8 +176,8 @@ def test_a_budget_stops_at_a_precision(data: st.DataObject) -> None:
 def test_the_last_step_is_filled_from_the_centre() -> None:
     raw = _native.plan_head(1024, 1024, 1, 8, False, 0, 0, 0, 1)
     plan = Index(raw, np.zeros(np.frombuffer(raw, np.uint32)[12] + 1, np.uint32))
-    words = np.frombuffer(raw, np.uint32).copy()
-    words[22 + 8 :: 58][: len(plan.levels)] = 9  # error[0] of every level
+    words = words_of(raw)
+    words[LEVELS_AT + ERRORS_AT :: LEVEL_WORDS][: len(plan.levels)] = 9  # error[0] of every level
     index = Index(words.tobytes(), np.arange(plan.segments + 1, dtype=np.uint32) * 10)
     coarser = 10 * (plan.segments - 16)
     chosen = select.within_budget(index, 0, (0, 0, 1024, 1024), coarser + 45)

@@ -76,7 +76,7 @@ def test_a_fresh_interpreter_finds_the_codec(tmp_path: Path) -> None:
 def test_metadata_is_what_the_specification_says(store: CountingStore) -> None:
     array = create(store, np.zeros((10, 10), np.uint8), (10, 10), codec={"head_bytes": 4096})
     assert array.metadata.to_dict()["codecs"] == (
-        {"name": "firstlight_shard", "configuration": {"version": 2, "codec": "wavelet", "head_bytes": 4096}},
+        {"name": "firstlight_shard", "configuration": {"version": 3, "codec": "wavelet", "head_bytes": 4096}},
     )
 
 
@@ -179,7 +179,7 @@ def test_a_longer_head_takes_a_second_get(store: CountingStore) -> None:
     store.gets.clear()
     assert np.array_equal(array[...], samples)
     size = codecs.head_size(store._store._store_dict["c/0/0"].to_bytes())
-    assert [r for _, r in store.gets][:2] == [RangeByteRequest(0, 20), RangeByteRequest(20, size)]
+    assert [r for _, r in store.gets][:2] == [RangeByteRequest(0, 80), RangeByteRequest(80, size)]
     assert len(store.gets) == 3
 
 

@@ -129,25 +129,33 @@ class _Overview:
             place = (*_leading(layout, index), part.row, part.column)
             path = self._writer.path / layout.shard_key(self._number - 1, place)
             _, _, part_height, part_width = part.region
-            data = _read_down_to(path, geometry.LEVELS_PER_ARRAY)
-            fitted = plan.fit_region(Index.parse(data), geometry.LEVELS_PER_ARRAY, part.region)
+            decoder = _read_down_to(path, geometry.LEVELS_PER_ARRAY, threads=1)
+            fitted = plan.fit_region(decoder.index, geometry.LEVELS_PER_ARRAY, part.region)
             assert fitted is not None  # every shard written here fills its chunk inside the image
             # A corner shard may be too small to have that level: its coarsest holds the samples, every 2nd, 4th ...
             step = 1 << (geometry.LEVELS_PER_ARRAY - fitted[0])
-            samples = codecs.decode(data, level=fitted[0], region=fitted[1], threads=1)[::step, ::step]
+            samples = decoder.decode(*fitted)[::step, ::step]
             out[part.y : part.y + part_height, part.x : part.x + part_width] = samples
         return out
 
 
-def _read_down_to(path: Path, level: int) -> bytes:
-    """The start of a shard, as far as `level`, or the coarsest that it has, needs it."""
+def _read_down_to(path: Path, level: int, *, threads: int | None = None) -> codecs.Decoder:
+    """A decoder with all of a shard that `level` (or the coarsest that it has) needs: the start of every group."""
     with open(path, "rb") as file:
         data = file.read(_HEAD_GUESS)
         data += file.read(max(0, codecs.head_size(data) - len(data)))
         index = Index.parse(data)
+        decoder = codecs.Decoder(index, threads=threads)
         level = min(level, len(index.levels) - 1)
-        end = int(index.offsets[index.levels[level - 1].first_segment]) if level else index.size
-        return data + file.read(max(0, end - len(data)))
+        for group in range(len(index.groups)):
+            first, _ = index.level_segments(len(index.levels) - 1, group)
+            _, end = index.level_segments(level, group)
+            offset = int(index.offsets[first])
+            file.seek(offset)
+            decoder.feed(offset, file.read(int(index.offsets[end]) - offset))
+    if decoder.bound(level) > 0:
+        raise codecs.InsufficientData(f"{path}: ends before level {level} does")
+    return decoder
 
 
 def _leading(layout: ImageLayout, index: Mapping[str, int]) -> tuple[int, ...]:
@@ -282,7 +290,6 @@ def _thumbnail(writer: ImageWriter, layout: ImageLayout) -> str:
     shown = [number for number, channel in enumerate(layout.channels) if channel.active or layout.rgb]
     for c in [0] if layout.rgb else shown:
         place = (*_leading(layout, {"c": c, "z": layout.size("z") // 2}), 0, 0)
-        data = _read_down_to(writer.path / layout.shard_key(number, place), level)
-        picture = codecs.decode(data, level=level)
+        picture = _read_down_to(writer.path / layout.shard_key(number, place), level).decode(level)
         planes += list(np.moveaxis(picture, 2, 0)) if layout.rgb else [picture]
     return render.thumbnail(render.composite(planes, [layout.channels[c] for c in shown]))

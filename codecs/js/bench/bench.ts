@@ -78,12 +78,10 @@ function tasksOf(index: ShardIndex, data: Uint8Array<ArrayBuffer>): Task[] {
   const w = Math.min(width, SCREEN.width);
   const h = Math.min(height, SCREEN.height);
   const quarter = Math.min(2, levels.length - 1);
-  // Levels lie coarse to fine: the bytes up to level 2's end are all that it takes.
-  const end = quarter === 0 ? data.length : index.offsets[levels[quarter - 1]!.firstSegment]!;
   const fitting = levels.findIndex((level) => level.width <= SCREEN.width && level.height <= SCREEN.width);
   return [
     task("Full picture", data.length, 0, undefined, 0),
-    task(`Level ${quarter}`, end, quarter, undefined, 0),
+    task(`Level ${quarter}`, data.length, quarter, undefined, 0),
     task("Viewport", data.length, 0, [(height - h) >> 1, (width - w) >> 1, h, w], 0),
     task(`First picture, from ${FIRST_BYTES >> 10} KiB`, FIRST_BYTES, Math.max(fitting, 0), undefined, null),
   ];

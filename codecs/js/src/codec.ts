@@ -38,12 +38,24 @@ export class Codec {
   /**
    * The head at the start of a shard.
    *
-   * @param data the shard, or any part of it from its start that holds the head.
-   * @throws InsufficientData when `data` ends inside the head (12 bytes are enough to tell how long it is, in a number of
-   * 32 bits at offset 8); CorruptData; UnsupportedFormat for another format version or segment codec.
+   * @param data the shard, or any part of it from its start that holds the head, or the parts of it that are asked for.
+   * @param groups of so many groups of layers only; default: all. The index is that of a shard that has no more: its
+   * segments are the first ones of the shard, and at its last layer an error may remain.
+   * @throws InsufficientData when `data` ends inside the head; CorruptData; UnsupportedFormat for another format version or
+   * segment codec; InvalidArgument for fewer than one group.
    */
-  parse(data: Uint8Array): ShardIndex {
-    return this.kernels.parseHead(data);
+  parse(data: Uint8Array, groups?: number): ShardIndex {
+    return this.kernels.parseHead(data, groups);
+  }
+
+  /**
+   * Bytes of the head that begins with `data` (of its parts that tell of the first `groups` groups); 0 when that can't be
+   * told yet: FIXED_BYTES are enough.
+   *
+   * @throws CorruptData, UnsupportedFormat when `data` begins no shard, or a shard of another version.
+   */
+  headSize(data: Uint8Array, groups?: number): number {
+    return this.kernels.headSize(data, groups);
   }
 
   /** A decoder for segments that come one by one. */
@@ -65,8 +77,7 @@ export class Codec {
     try {
       if (maxBytes !== undefined) {
         if (!(maxBytes >= 0)) throw new InvalidArgument(`maxBytes ${maxBytes}: expected 0 or more`);
-        const left = Math.max(maxBytes - index.headSize, 0);
-        const wanted = withinBudget(index, level, region, left, maxError ?? 0);
+        const wanted = withinBudget(index, level, region, maxBytes, maxError ?? 0);
         if (wanted.length === 0 && index.length(0) > 0)
           throw new InsufficientData(`maxBytes ${maxBytes}: the base level does not fit`);
         for (const [segment, size] of wanted) {

@@ -7,6 +7,7 @@
 import { CorruptData, check, InsufficientData, InvalidArgument } from "./errors.ts";
 import type { Dtype, Region, ShardIndex } from "./index.ts";
 import type { Kernels } from "./kernels.ts";
+import { Loan } from "./memory.ts";
 import { bound, mse } from "./select.ts";
 
 export type Samples =
@@ -112,23 +113,6 @@ export class TileCache {
       if (this.bytes <= this.capacity) return;
       this.drop(entry);
     }
-  }
-}
-
-/** The blocks of one call, given back together. */
-class Loan {
-  private readonly blocks: [block: number, size: number][] = [];
-
-  constructor(private readonly kernels: Kernels) {}
-
-  allocate(size: number): number {
-    const block = this.kernels.arena.allocate(size);
-    this.blocks.push([block, size]);
-    return block;
-  }
-
-  end(): void {
-    for (const [block, size] of this.blocks) this.kernels.arena.release(block, size);
   }
 }
 
@@ -297,7 +281,7 @@ export class Decoder {
     const { exports } = kernels;
     const [y, x, height, width] = region;
     // Everything is allocated before it is filled: growing the memory detaches views, not addresses.
-    const loan = new Loan(kernels);
+    const loan = new Loan(kernels.arena);
     try {
       const info = loan.allocate(index.raw.length);
       kernels.bytes(info, index.raw.length).set(index.raw);

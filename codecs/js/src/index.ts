@@ -19,9 +19,10 @@ export interface Level {
   tilesX: number;
   tilesY: number;
   layers: number;
-  /** Tiles and segments of all coarser levels. */
+  /** Tiles of all coarser levels. */
   firstTile: number;
-  firstSegment: number;
+  /** For each group of layers the segments before this level's first one in it. */
+  firstSegments: readonly number[];
   /** errors[n]: what this level adds to the bound on |error| when only its first n layers are there. */
   errors: readonly number[];
   /** mse[n]: what it then adds to the mean squared error (over samples and components), an estimate (SPEC 2.4). */
@@ -61,6 +62,7 @@ export interface ShardIndexFields {
   levels: readonly Level[];
   margin: number;
   groups: readonly number[];
+  parts: readonly number[];
   headSize: number;
   offsets: Uint32Array;
   /** The kernels' fl_info, byte for byte; empty when the index was made without a kernel. */
@@ -84,6 +86,9 @@ export class ShardIndex {
   readonly margin: number;
   /** First layer of each group of layers that lie together in the shard (SPEC 2.6); groups[0] is 0. */
   readonly groups: readonly number[];
+  /** Where the part of the head that tells of each group ends: the first g groups need parts[g - 1] bytes of it. */
+  readonly parts: readonly number[];
+  /** Bytes of the head, all parts of it. */
   readonly headSize: number;
   /** Segment s is the bytes [offsets[s], offsets[s + 1]) of the shard. */
   readonly offsets: Uint32Array;
@@ -103,6 +108,7 @@ export class ShardIndex {
     this.levels = fields.levels;
     this.margin = fields.margin;
     this.groups = fields.groups;
+    this.parts = fields.parts;
     this.headSize = fields.headSize;
     this.offsets = fields.offsets;
     this.raw = fields.raw;
@@ -110,7 +116,7 @@ export class ShardIndex {
     this.runs = this.levels.map((_, level) => this.layerRuns(level));
   }
 
-  /** Bytes of the whole shard. */
+  /** Bytes of the whole shard, of what is known of it. */
   get size(): number {
     return this.offsets[this.offsets.length - 1]!;
   }
@@ -148,14 +154,11 @@ export class ShardIndex {
     return this.groups.map((start, g) => [Math.min(start, layers), Math.min(this.groups[g + 1] ?? layers, layers)]);
   }
 
-  /** Levels coarse to fine, groups, tiles row by row, the group's layers (SPEC 2.6). */
+  /** Groups, levels coarse to fine, tiles row by row, the group's layers (SPEC 2.6). */
   private layerRuns(level: number): LayerRun[] {
-    const { firstSegment, tilesX, tilesY } = this.levels[level]!;
-    return this.layerGroups(level).flatMap(([first, end]) =>
-      Array.from({ length: end - first }, (_, n) => ({
-        first: firstSegment + tilesX * tilesY * first + n,
-        step: end - first,
-      })),
+    const { firstSegments } = this.levels[level]!;
+    return this.layerGroups(level).flatMap(([first, end], group) =>
+      Array.from({ length: end - first }, (_, n) => ({ first: firstSegments[group]! + n, step: end - first })),
     );
   }
 
@@ -171,22 +174,20 @@ export class ShardIndex {
   }
 
   locate(segment: number): SegmentId {
-    const level = this.levels.findIndex((l) => segment >= l.firstSegment);
-    if (segment >= 0 && segment < this.segments) {
-      const { firstSegment, tilesX, tilesY } = this.levels[level]!;
-      const tiles = tilesX * tilesY;
-      const rest = segment - firstSegment;
-      // A group's layers begin where those of the groups before it end.
-      const [first, end] = this.layerGroups(level).find((group) => rest < tiles * group[1])!;
-      const tile = Math.floor((rest - tiles * first) / (end - first));
-      return {
-        level,
-        layer: first + ((rest - tiles * first) % (end - first)),
-        tileY: Math.floor(tile / tilesX),
-        tileX: tile % tilesX,
-      };
-    }
-    throw new InvalidArgument(`segment ${segment}: the shard has ${this.segments}`);
+    if (!(segment >= 0 && segment < this.segments))
+      throw new InvalidArgument(`segment ${segment}: the shard has ${this.segments}`);
+    const group = this.levels.at(-1)!.firstSegments.findLastIndex((start) => start <= segment);
+    const level = this.levels.findIndex(({ firstSegments }) => firstSegments[group]! <= segment);
+    const { firstSegments, tilesX } = this.levels[level]!;
+    const [first, end] = this.layerGroups(level)[group]!;
+    const rest = segment - firstSegments[group]!;
+    const tile = Math.floor(rest / (end - first));
+    return {
+      level,
+      layer: first + (rest % (end - first)),
+      tileY: Math.floor(tile / tilesX),
+      tileX: tile % tilesX,
+    };
   }
 
   /** A segment as error messages name it. */

@@ -19,6 +19,7 @@ export {
   type ShardIndexFields,
   type TileRect,
 } from "./index.ts";
+export { FIXED_BYTES } from "./kernels.ts";
 export type { WasmSource, WorkerLike } from "./platform.ts";
 export { DecoderPool, type JobOptions, type PoolOptions, type RemoteDecoder } from "./pool.ts";
 export {

@@ -53,3 +53,20 @@ export class Arena {
     else this.free.set(rounded, [block]);
   }
 }
+
+/** The blocks of one call, given back together. */
+export class Loan {
+  private readonly blocks: [block: number, size: number][] = [];
+
+  constructor(private readonly arena: Arena) {}
+
+  allocate(size: number): number {
+    const block = this.arena.allocate(size);
+    this.blocks.push([block, size]);
+    return block;
+  }
+
+  end(): void {
+    for (const [block, size] of this.blocks) this.arena.release(block, size);
+  }
+}

@@ -123,7 +123,7 @@ export function segmentsFor(index: ShardIndex, level: number, region: Region, la
  * region's centre outwards, up to the last byte: the first bytes of a segment hold its first passes. (The same part of every
  * tile's segment would be fairer, but loses 0.2 to 0.5 dB: in each tile a pass is then cut in two.)
  *
- * @param maxBytes bytes of segments (the head is not counted).
+ * @param maxBytes bytes of segments, and of the parts of the head that tell of them.
  * @param maxError stop before a step if the bound, in sample units, is this small.
  * @param maxMse stop before a step if the mean squared error is this small by estimate. 0: never.
  * @returns segments, and how many of their first bytes, in the order in which they should be read: the base first, a tile's
@@ -150,11 +150,15 @@ export function withinBudget(
     inRect(index, j, n, rects[j]!, segments);
     for (const segment of segments) chosen.push([segment, index.length(segment)]);
   };
-  let left = maxBytes - costs[base]!.reduce((sum, bytes) => sum + bytes, 0);
+  const parts = [0, ...index.parts];
+  let known = 1;
+  let left = maxBytes - parts[known]! - costs[base]!.reduce((sum, bytes) => sum + bytes, 0);
   if (left < 0) return [];
   for (let n = 0; n < have[base]!; n++) take(base, n);
   for (const [j, n] of steps(index, level)) {
     if (bound(index, level, have) <= maxError || (maxMse > 0 && mse(index, level, have) <= maxMse)) break;
+    for (; index.groups[known]! <= n; known++) left -= parts[known + 1]! - parts[known]!;
+    if (left <= 0) break;
     if (costs[j]![n]! > left) {
       chosen.push(...filled(index, j, n, rects[j]!, level, area, Math.floor(left)));
       break;

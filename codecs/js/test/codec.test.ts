@@ -6,16 +6,19 @@ import {
   CorruptData,
   type Decoder,
   type DecoderOptions,
+  FIXED_BYTES,
   InsufficientData,
   InvalidArgument,
   loadCodec,
   type Picture,
   type ShardIndex,
+  segmentsFor,
   UnsupportedFormat,
+  withinBudget,
 } from "@firstlight/codecs";
 import { expectSame, testCodec, VECTORS } from "./support.ts";
 
-const data = new Uint8Array(readFileSync(join(VECTORS, "v2", "rgb.fls")));
+const data = new Uint8Array(readFileSync(join(VECTORS, "v3", "rgb.fls")));
 
 let codec: Codec;
 let index: ShardIndex;
@@ -84,7 +87,15 @@ describe("decode", () => {
       last = bound;
     }
     expectSame(codec.decode(data, { maxBytes: data.length }), exact);
-    expect(() => codec.decode(data, { maxBytes: index.headSize })).toThrow(InsufficientData);
+    for (let maxBytes = 0; maxBytes <= data.length; maxBytes += 97) {
+      const chosen = withinBudget(index, 0, index.region(0), maxBytes);
+      const last = Math.max(-1, ...chosen.map(([segment]) => index.locate(segment).layer));
+      const head = index.parts[index.groups.findLastIndex((start) => start <= last)] ?? 0;
+      expect(chosen.reduce((sum, [, bytes]) => sum + bytes, head)).toBeLessThanOrEqual(maxBytes);
+    }
+    const least = index.parts[0]! + index.length(0);
+    expect(codec.decode(data, { maxBytes: least, level: index.levels.length - 1 }).bound).toBe(0);
+    expect(() => codec.decode(data, { maxBytes: least - 1 })).toThrow(InsufficientData);
   });
 
   it("leaves room for a fourth component", () => {
@@ -110,8 +121,12 @@ describe("decode", () => {
   });
 
   it("tells prefixes, damage and other versions of a head apart", () => {
-    for (const n of [0, 3, 11, 12, index.headSize - 1])
+    for (let n = 0; n < index.headSize; n++) {
       expect(() => codec.parse(data.subarray(0, n))).toThrow(InsufficientData);
+      const size = codec.headSize(data.subarray(0, n));
+      expect(size).toBe(n < FIXED_BYTES && size === 0 ? 0 : index.headSize);
+    }
+    expect(codec.headSize(data)).toBe(index.headSize);
     const bad = Uint8Array.from(data);
     bad[20]! ^= 1;
     expect(() => codec.parse(bad)).toThrow(CorruptData);
@@ -119,6 +134,55 @@ describe("decode", () => {
     const later = Uint8Array.from(data);
     later[4] = 9;
     expect(() => codec.parse(later)).toThrow(UnsupportedFormat);
+    expect(() => codec.headSize(later)).toThrow(UnsupportedFormat);
+  });
+});
+
+describe("the index of the first groups of layers", () => {
+  const levels = (parsed: ShardIndex) => parsed.levels.map(({ layers, errors, mse }) => ({ layers, errors, mse }));
+
+  it("is the first part of the whole one, from the first parts of the head", () => {
+    expect(index.groups.length).toBeGreaterThan(2);
+    for (const [g, size] of index.parts.entries()) {
+      const groups = g + 1;
+      expect(codec.headSize(data, groups)).toBe(size);
+      expect(() => codec.parse(data.subarray(0, size - 1), groups)).toThrow(InsufficientData);
+      const part = codec.parse(data.subarray(0, size), groups);
+      expect(part.groups).toEqual(index.groups.slice(0, groups));
+      expect(part.parts).toEqual(index.parts.slice(0, groups));
+      expect(part.headSize).toBe(index.headSize);
+      expect(part.offsets).toEqual(index.offsets.subarray(0, part.segments + 1));
+      const most = index.groups[groups] ?? Number.POSITIVE_INFINITY;
+      expect(levels(part)).toEqual(
+        levels(index).map(({ layers, errors, mse }) => ({
+          layers: Math.min(layers, most),
+          errors: errors.slice(0, Math.min(layers, most) + 1),
+          mse: mse.slice(0, Math.min(layers, most) + 1),
+        })),
+      );
+      for (let s = 0; s < part.segments; s++) expect(part.locate(s)).toEqual(index.locate(s));
+    }
+    expect(codec.parse(data, 99)).toEqual(index);
+    expect(() => codec.parse(data, 0)).toThrow(InvalidArgument);
+  });
+
+  it("gives the samples that these layers of the whole one give", () => {
+    for (let groups = 1; groups <= index.groups.length; groups++) {
+      const part = codec.parse(data, groups);
+      const few = codec.decoder(part);
+      few.feed(0, data);
+      const chosen = codec.decoder(index);
+      const layers = part.levels.map((level) => level.layers);
+      for (const s of segmentsFor(index, 0, index.region(0), layers)) chosen.add(s, bytesOf(s));
+      for (const level of [0, 2]) {
+        const picture = few.decode({ level });
+        expect(picture.data).toEqual(chosen.decode({ level }).data);
+        // Empty segments of later groups are there in the whole index.
+        expect(picture.bound).toBeGreaterThanOrEqual(chosen.bound(level));
+      }
+      few.close();
+      chosen.close();
+    }
   });
 });
 
@@ -160,8 +224,9 @@ describe("decoder", () => {
       return sum;
     };
     // All of the coarser levels, and the middle tile of the finest up to its largest segment.
-    const { firstSegment, layers, tilesX, tilesY } = index.levels[0]!;
-    const made = decoder(index.offsets[firstSegment]);
+    const { layers, tilesX, tilesY } = index.levels[0]!;
+    const made = codec.decoder(index);
+    for (let s = 0; s < index.segments; s++) if (index.locate(s).level > 0) made.add(s, bytesOf(s));
     const ofTile = Array.from({ length: layers }, (_, n) => index.segment(0, n, tilesY >> 1, tilesX >> 1));
     const largest = ofTile.reduce((a, b) => (index.length(b) > index.length(a) ? b : a));
     for (const s of ofTile) if (s < largest) made.add(s, bytesOf(s));

@@ -9,7 +9,7 @@ import type { ViewerError } from "./errors.ts";
 import { Fetcher } from "./fetch.ts";
 import { Loader } from "./loader.ts";
 
-const SHARD = readFileSync(join(VECTORS, "v2", "rgb.fls"));
+const SHARD = readFileSync(join(VECTORS, "v3", "rgb.fls"));
 
 /** What the loader's pool says to a worker. */
 type Said =
@@ -106,9 +106,10 @@ function setUp() {
 
 const KEY = "0/c/0/0/0";
 
-function tileOf(index: ShardIndex, segment: number): string {
-  const { level, tileY, tileX } = index.locate(segment);
-  return `${level} ${tileY} ${tileX}`;
+/** What a segment's tile is decoded for at once: a group of its layers. */
+function groupOf(index: ShardIndex, segment: number): string {
+  const { level, layer, tileY, tileX } = index.locate(segment);
+  return `${level} ${tileY} ${tileX} ${index.groups.findLastIndex((start) => start <= layer)}`;
 }
 
 describe("loader", () => {
@@ -150,9 +151,9 @@ describe("loader", () => {
     for (const range of host.asked.slice(before)) {
       const [from, to] = range.slice(6).split("-").map(Number) as [number, number];
       const messages = said.flatMap((m) => (m.type === "feed" && m.offset >= from && m.offset <= to ? [m] : []));
-      // A tile is in one message only.
-      const tiles = messages.map(({ segments }) => new Set(segments.map((s) => tileOf(index, s))));
-      expect(new Set(tiles.flatMap((set) => [...set])).size).toBe(tiles.reduce((sum, set) => sum + set.size, 0));
+      // What there is of a tile and a group is in one message only.
+      const groups = messages.map(({ segments }) => new Set(segments.map((s) => groupOf(index, s))));
+      expect(new Set(groups.flatMap((set) => [...set])).size).toBe(groups.reduce((sum, set) => sum + set.size, 0));
       if (to - from > 20_000) expect(messages.length).toBeGreaterThan(1);
     }
     expect(loader.session.exact).toBe(true);

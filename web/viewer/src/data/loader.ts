@@ -8,6 +8,7 @@ import {
   type Codec,
   type CorruptData,
   DecoderPool,
+  FIXED_BYTES,
   type PictureOptions,
   type PoolOptions,
   type RemoteDecoder,
@@ -218,7 +219,7 @@ export class Loader {
 
   /**
    * Use the segments at the beginning of an answer that is still on its way: as far as tiles have all that the answer
-   * brings of them, so that they are decoded once for it.
+   * brings of a group of layers, so that they are decoded once for it.
    */
   private take(request: Request, arrived: Uint8Array, etag: string): void {
     const shard = this.shards.get(request.key);
@@ -263,9 +264,8 @@ export class Loader {
 }
 
 function parseHead(codec: Codec, data: Uint8Array): ShardIndex | number {
-  const size = data.length < 12 ? 12 : new DataView(data.buffer, data.byteOffset).getUint32(8, true);
-  // A size that no head has: let the kernel say what is wrong.
-  return size <= data.length || size > 16 << 20 ? codec.parse(data) : size;
+  const size = codec.headSize(data) || FIXED_BYTES;
+  return size <= data.length ? codec.parse(data) : size;
 }
 
 function ofOneTile(index: ShardIndex, segment: number, other: number): boolean {

@@ -3,15 +3,15 @@ import { ShardProgress } from "./progress.ts";
 
 /** A shard of 64 x 64 samples: level 1 is one tile and one layer, level 0 has 2 x 2 tiles and 2 layers. */
 function shard(lengths: (segment: number) => number): ShardIndex {
-  const level = (size: number, tiles: number, layers: number, firstSegment: number, errors: number[]): Level => ({
+  const level = (size: number, tiles: number, layers: number, firstSegments: number[], errors: number[]): Level => ({
     width: size,
     height: size,
     tile: 32,
     tilesX: tiles,
     tilesY: tiles,
     layers,
-    firstTile: firstSegment,
-    firstSegment,
+    firstTile: firstSegments[0]!,
+    firstSegments,
     errors,
     mse: errors.map((error) => error / 10),
   });
@@ -26,9 +26,10 @@ function shard(lengths: (segment: number) => number): ShardIndex {
     dtype: "uint8",
     colour: "none",
     transform: "5/3",
-    levels: [level(64, 2, 2, 1, [50, 20, 0]), level(32, 1, 1, 0, [100, 0])],
+    levels: [level(64, 2, 2, [1, 5], [50, 20, 0]), level(32, 1, 1, [0, 5], [100, 0])],
     margin: 2,
     groups: [0, 1],
+    parts: [0, 0],
     headSize: 0,
     offsets,
     raw: new Uint8Array(0),

@@ -13,7 +13,7 @@ export type Size = readonly [height: number, width: number];
 export const LEVELS_PER_ARRAY = 3;
 export const ARRAY_STEP = 1 << LEVELS_PER_ARRAY;
 /** A shard's coarsest level has at most this many samples a side. */
-const BASE_SIDE = 16;
+const BASE_SIDE = 4;
 export const MAX_SHARD_SIDE = 65536;
 /** Magnification that nobody sees: keeps a zoom of 0.5000001 from fetching the next finer level. */
 const ZOOM_SLACK = 1e-3;
@@ -28,7 +28,7 @@ export function levelSize([height, width]: Size, level: number): Size {
   return [ceilShift(height, level), ceilShift(width, level)];
 }
 
-/** How often a shard of this size is halved: the least L for which ceil(max(height, width) / 2^L) <= 16. */
+/** How often a shard of this size is halved: the least L for which ceil(max(height, width) / 2^L) <= 4. */
 export function shardLevels([height, width]: Size): number {
   let level = 0;
   while (ceilShift(Math.max(height, width), level) > BASE_SIDE) level++;

@@ -29,7 +29,7 @@ export const DTYPE_LIMITS: Record<Dtype, readonly [number, number]> = {
 };
 const DTYPES = Object.keys(DTYPE_LIMITS) as Dtype[];
 const CODEC = "firstlight_shard";
-const VERSION = 2;
+const VERSION = 3;
 const OME_VERSION = "0.5";
 const DEFAULT_HEAD_BYTES = 65536;
 export const METADATA_KEY = "zarr.json";
@@ -148,7 +148,7 @@ export class ImageLayout {
     return this.rgb ? 3 : 1;
   }
 
-  /** How many levels there are; the coarsest has at most 16 samples a side. */
+  /** How many levels there are; the coarsest has at most 4 samples a side. */
   get levelCount(): number {
     return levelCount([this.height, this.width], this.arrays.length);
   }

@@ -47,7 +47,7 @@ interface IndexCase {
   components: number;
   margin: number;
   groups: number[];
-  head_size: number;
+  parts: number[];
   levels: { tile: number; layers: number; errors: number[]; mse: number[] }[];
   lengths: { seed: number; spread: number[] };
 }
@@ -84,22 +84,27 @@ function segmentLength(seed: number, spread: number, segment: number, isBase: bo
 }
 
 function makeIndex(description: IndexCase): ShardIndex {
+  const { groups, parts, lengths } = description;
   const base = description.levels.length - 1;
-  const levels: Level[] = [];
-  const offsets = [description.head_size];
+  const levels: (Level & { firstSegments: number[] })[] = [];
   let firstTile = 0;
   for (let j = base; j >= 0; j--) {
-    const { tile, layers, errors, mse } = description.levels[j]!;
+    const { tile, ...rest } = description.levels[j]!;
     const [height, width] = levelSize([description.height, description.width], j);
     const tilesX = Math.ceil(width / tile);
     const tilesY = Math.ceil(height / tile);
-    const firstSegment = offsets.length - 1;
-    levels[j] = { width, height, tile, tilesX, tilesY, layers, firstTile, firstSegment, errors, mse };
+    levels[j] = { ...rest, width, height, tile, tilesX, tilesY, firstTile, firstSegments: [] };
     firstTile += tilesX * tilesY;
-    const { seed, spread } = description.lengths;
-    for (let n = tilesX * tilesY * layers; n > 0; n--)
-      offsets.push(offsets.at(-1)! + segmentLength(seed, spread[j]!, offsets.length - 1, j === base));
   }
+  const offsets = [parts.at(-1)!];
+  for (const [group, start] of groups.entries())
+    for (let j = base; j >= 0; j--) {
+      const { layers, tilesX, tilesY, firstSegments } = levels[j]!;
+      firstSegments.push(offsets.length - 1);
+      const count = Math.min(groups[group + 1] ?? layers, layers) - Math.min(start, layers);
+      for (let n = tilesX * tilesY * count; n > 0; n--)
+        offsets.push(offsets.at(-1)! + segmentLength(lengths.seed, lengths.spread[j]!, offsets.length - 1, j === base));
+    }
   return new ShardIndex({
     version: 0,
     codec: "wavelet",
@@ -111,8 +116,9 @@ function makeIndex(description: IndexCase): ShardIndex {
     transform: "5/3",
     levels,
     margin: description.margin,
-    groups: description.groups,
-    headSize: description.head_size,
+    groups,
+    parts,
+    headSize: parts.at(-1)!,
     offsets: Uint32Array.from(offsets),
     raw: new Uint8Array(0),
     values: new Uint8Array(0),

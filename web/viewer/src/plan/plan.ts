@@ -2,9 +2,11 @@
  * Which byte ranges to fetch, and in which order, for what someone looks at. Twin of tiler/plan.py, held to it by
  * tests/data/plan_cases.json; everything here but the tolerances is integer arithmetic.
  *
- * Order, over all shards of the view at once: heads that are not known yet; step 0: every wanted layer of the levels that
- * are at least two coarser than the view's; then group by group of layers what is wanted of it in the level above and in
- * the view's own level. Inside a step coarser levels come first, then what is nearest to the centre of the view.
+ * Order, over all shards of the view at once: heads that are not known yet; the first group of layers: what is wanted of it
+ * in the levels that are at least two coarser than the view's (step 0), in the level above, then in the view's own level;
+ * then the other groups, one after the other: what is wanted of a group in all coarser levels, then in the view's own.
+ * Inside a step coarser levels come first, then what is nearest to the centre of the view. Levels lie in this order in a
+ * group, so that small ones are fetched together.
  *
  * A group's layers of one tile lie together, and so do the tiles of a row: where a group is wanted whole, a row of tiles
  * is one run of bytes. Where only its first layers are, each tile leaves a gap, which is fetched along if it is small.
@@ -305,14 +307,18 @@ function findRuns(
 ): Run[] {
   const base = index.levels.length - 1;
   const steps = new Map<number, Run[]>(); // the pieces of a step, ascending
-  for (let j = base; j >= level; j--) {
-    const { tile } = index.levels[j]!;
-    const { y0, x0, y1, x1 } = index.tiles(j, level, region);
-    const scale = 2 ** (j - level);
-    for (const [group, [begin, end]] of index.layerGroups(j).entries()) {
-      const step = j === base || j >= level + 2 ? 0 : 1 + 2 * group + (level + 1 - j);
+  const spans = index.levels.map((_, j) => index.layerGroups(j));
+  for (const group of index.groups.keys())
+    for (let j = base; j >= level; j--) {
+      const { tile } = index.levels[j]!;
+      const { y0, x0, y1, x1 } = index.tiles(j, level, region);
+      const scale = 2 ** (j - level);
+      const [begin, end] = spans[j]![group]!;
       const count = Math.min(end, layers[j]!) - begin;
-      if (count <= 0) break;
+      if (count <= 0) continue;
+      // Without the base there is no picture. Coarser levels come before finer ones in the first group, where they matter
+      // most; in the others they are worth as much, and few bytes.
+      const step = j === base ? 0 : 2 * group + Math.max(level + 2 - j, Math.min(group, 1));
       const pieces = steps.get(step) ?? [];
       steps.set(step, pieces);
       for (let tileY = y0; tileY < y1; tileY++)
@@ -325,7 +331,6 @@ function findRuns(
             pieces.push({ first: start, end: stop, step, level: j, distance: dy * dy + dx * dx });
         }
     }
-  }
   return [...steps.values()].flatMap((pieces) => joinPieces(index, pieces, have));
 }
 
