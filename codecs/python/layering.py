@@ -30,7 +30,7 @@ MOST_LAYERS = 24
 CHROMA = ((1 / 16, 4), (1 / 12, 2))
 
 # Down to these parts of the contrast range bit-planes of level 0, 1, and coarser are split where a layer ends within them.
-SPLIT = (9,9,9)
+SPLIT = (1 / 2, 1 / 6, 1 / 12)
 
 # A uniform quantiser of step D leaves D^2 / 12; a bit more halves D and so lowers that by D^2 / 12 x 2 ln 2 a bit.
 _SLOPE = np.log(2) / 6
