@@ -15,7 +15,7 @@ size_t fl_wavelet_encode_scratch(const fl_info *info) {
 /* More lanes are faster, but a reader of the first layers pays for their states early: about 27 bits each. */
 static uint32_t lanes_code(uint64_t cost) {
     uint64_t bytes = cost / (8 * COST_ONE);
-    return bytes > 8000u ? 4u : bytes > 3000u ? 3u : bytes > 900u ? 2u : 1u;
+    return bytes > 4000u ? 4u : bytes > 1500u ? 3u : bytes > 500u ? 2u : 1u;
 }
 
 /* What the layers begin with: which are static, and with how many lanes. */
@@ -168,19 +168,24 @@ static void start_input(fl_encoder *e, input *in, const int32_t *planes) {
     }
 }
 
-/* Decoding an adaptive symbol takes about ten times as long as one of many lanes. So only the first passes of a tile
- * are adaptive, where a table would cost more than it saves: */
-static const uint8_t ADAPTIVE_PART[3] = {2, 1, 1}; /* as many symbols as this part of its coefficients, by level */
+/* Decoding an adaptive symbol takes some five times as long as one of many lanes. So only the first passes of a tile are
+ * adaptive, where tables, and lanes' states that are paid for in advance, would cost more than they save: as many symbols
+ * as this part of its coefficients. Of level 0 low rates need little, the less the smaller the picture is. */
+enum { FINEST_PART = 1, FINEST_PART_OF_SMALL = 48, COARSER_PART = 1 };
 /* Only small tiles of small pictures are wholly adaptive, if that saves anything; and unless the picture is very small
  * it has to save a sixty-fourth. */
-enum { SMALL_TILE = 3 * 64 * 64, SMALL_PICTURE = 512 * 512, VERY_SMALL_PICTURE = 192 * 192 };
+enum { SMALL_TILE = 3 * 64 * 64, SMALL_PICTURE = 512 * 512, VERY_SMALL_PICTURE = 192 * 192, LARGE_PICTURE = 1 << 19 };
+
+static uint64_t samples_of(const input *in) { return (uint64_t)in->info->width * in->info->height; }
 
 static int may_be_adaptive(const input *in) {
-    uint64_t samples = (uint64_t)in->info->width * in->info->height;
-    return in->shape.is_base || (in->shape.size <= SMALL_TILE && samples <= SMALL_PICTURE);
+    return in->shape.is_base || (in->shape.size <= SMALL_TILE && samples_of(in) <= SMALL_PICTURE);
 }
 
-static uint32_t most_adaptive(const input *in) { return in->shape.size / ADAPTIVE_PART[fl_min(in->level, 2)]; }
+static uint32_t most_adaptive(const input *in) {
+    if (in->level > 0) return in->shape.size / COARSER_PART;
+    return in->shape.size / (samples_of(in) < LARGE_PICTURE ? FINEST_PART_OF_SMALL : FINEST_PART);
+}
 
 /* Symbols of each component that may be adaptive are known to the last: all of them, or only the first ones? */
 static void choose_adaptive(fl_encoder *e, const input *in) {
@@ -195,8 +200,7 @@ static void choose_adaptive(fl_encoder *e, const input *in) {
         }
     }
     if (in->shape.is_base) return;
-    uint64_t samples = (uint64_t)in->info->width * in->info->height;
-    if (samples > VERY_SMALL_PICTURE) adaptive += fixed / 64u;
+    if (samples_of(in) > VERY_SMALL_PICTURE) adaptive += fixed / 64u;
     if (all && adaptive < fixed) return;
     for (uint32_t c = 0; c < e->tile.components; c++) {
         coded_component *k = &e->component[c];

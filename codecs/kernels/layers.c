@@ -6,7 +6,7 @@
 
 /* A segment takes about three bytes besides its payload. A layer that would hold less than this, or than a part of the
  * tile, waits for the next. */
-enum { LEAST_LAYER = 16 * 8 * COST_ONE, LEAST_PART = 8 };
+enum { LEAST_LAYER = 12 * 8 * COST_ONE, LEAST_PART = 8 };
 
 /* Slopes of passes of plane p, in units of 4^p x weight a bit, of real images: a first part's is near the one, a second
  * part's near the other, and a whole plane's in between. A layer that ends between the two is better for being able to.

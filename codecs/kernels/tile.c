@@ -31,9 +31,12 @@ size_t fl_wavelet_tile_size(const fl_info *info, uint32_t level, uint32_t tile_x
 void fl_tile_start(fl_tile *t, uint32_t components) {
     t->components = components;
     t->is_static = t->lanes = 0;
-    fl_model_reset(&t->static_model, 1);
-    fl_model_reset(&t->split_model, 1);
-    for (uint32_t i = 0; i < 2u; i++) fl_model_reset(t->more[i], 8);
+    /* What layers of real images begin with: their bands come together. */
+    static const uint16_t MORE_ZERO[2][8] = {{1024, 3712, 5248, 21248, 4224, 6400, 15104, 6400},
+                                             {24128, 3264, 5312, 13760, 2624, 4800, 11584, 4672}};
+    t->static_model = t->split_model = (fl_model){22272, 3};
+    for (uint32_t i = 0; i < 2u; i++)
+        for (uint32_t j = 0; j < 8u; j++) t->more[i][j] = (fl_model){MORE_ZERO[i][j], 3};
     for (uint32_t i = 0; i < components; i++) t->component[i].planes = t->component[i].passes = 0;
 }
 

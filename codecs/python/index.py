@@ -177,7 +177,7 @@ class Index:
         )
         self.groups = tuple(words[18 : 18 + groups])
         self.parts = tuple(words[19 + _MAX_GROUPS : 19 + _MAX_GROUPS + groups])
-        self._runs = tuple(self._layer_runs(level) for level in range(levels + 1))
+        self._runs: list[tuple[LayerRun, ...]] = [()] * (levels + 1)  # of levels that were asked for
         self.offsets = offsets
         self.values = values
         self.size = int(offsets[-1])
@@ -226,20 +226,23 @@ class Index:
 
     def _layer_runs(self, level: int) -> tuple[LayerRun, ...]:
         """Groups, levels coarse to fine, tiles row by row, the group's layers (SPEC 2.6)."""
+        if self._runs[level]:
+            return self._runs[level]
         at = self.levels[level]
-        return tuple(
+        self._runs[level] = tuple(
             LayerRun(start + layer - first, end - first)
             for start, (first, end) in zip(at.first_segments, self.layer_groups(level), strict=True)
             for layer in range(first, end)
         )
+        return self._runs[level]
 
     def layer_run(self, level: int, layer: int) -> LayerRun:
         """Where a layer's segments are."""
-        return self._runs[level][layer]
+        return self._layer_runs(level)[layer]
 
     def segment(self, level: int, layer: int, tile_y: int, tile_x: int) -> int:
         """Number of a segment."""
-        first, step = self._runs[level][layer]
+        first, step = self._layer_runs(level)[layer]
         return first + (tile_y * self.levels[level].tiles_x + tile_x) * step
 
     def locate(self, segment: int) -> SegmentId:
@@ -310,12 +313,11 @@ def _level(words: list[int], groups: int) -> Level:
     width, height, tile_log2, tiles_x, tiles_y, layers, first_tile = words[:7]
     tables = words[7 + _MAX_GROUPS :]
     errors = tuple(tables[: layers + 1])
-    mse = tuple(_mse(code) for code in tables[1 + _MAX_LAYERS : 2 + _MAX_LAYERS + layers])
+    mse = tuple([_MSE[code] for code in tables[1 + _MAX_LAYERS : 2 + _MAX_LAYERS + layers]])
     return Level(
         width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, tuple(words[7 : 7 + groups]), errors, mse
     )
 
 
-def _mse(code: int) -> float:
-    """Mean squared error that a code of the head stands for (SPEC 2.4)."""
-    return (code if code < 8 else (8 + code % 8) << (code // 8 - 1)) / 16
+# Mean squared errors that codes of the head stand for (SPEC 2.4).
+_MSE = tuple((code if code < 8 else (8 + code % 8) << (code // 8 - 1)) / 16 for code in range(400))

@@ -43,7 +43,7 @@ _LEAST_RANGE = 8.0
 _GROUP_ERRORS = (7 / 255, 2.5 / 255, 0.3 / 255)
 # A group also ends where so many bits a pixel are reached, if that leaves the next one enough layers: a preview needs
 # little of the index then.
-_PREVIEW_BITS = 0.11
+_PREVIEW_BITS = 0.1
 _ENOUGH_LAYERS = 3
 
 # What a component weighs: the squares of what it adds to R, G and B (SPEC 3.3).

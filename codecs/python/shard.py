@@ -269,6 +269,7 @@ class Decoder:
         self._prefix: dict[int, int] = {}
         # Empty segments need not arrive.
         self._have = index.offsets[1:] == index.offsets[:-1]
+        self._whole = bool(self._have.all())
         # Level -> complete layers of its tiles, while that is so.
         self._complete: dict[int, NDArray[np.int64]] = {}
         # Place in the list of tiles -> ((layers, bytes of the next), coefficients), least recently used first.
@@ -338,6 +339,7 @@ class Decoder:
         self._where[segments] = len(self._buffers)
         self._at[segments] = self.index.offsets[segments].astype(np.int64) - offset
         self._have[segments] = True
+        self._whole = bool(self._have.all())
         self._complete.clear()
         self._buffers.append(view)
         if self.corrupt:
@@ -377,6 +379,9 @@ class Decoder:
         """Complete layers of every tile of a level, (tiles_y, tiles_x)."""
         if level not in self._complete:
             at = self.index.levels[level]
+            if self._whole:
+                self._complete[level] = np.full((at.tiles_y, at.tiles_x), at.layers, np.int64)
+                return self._complete[level]
             have = np.empty((at.layers, at.tiles_y, at.tiles_x), bool)
             for layer in range(at.layers):
                 first, step = self.index.layer_run(level, layer)
@@ -552,7 +557,7 @@ class Decoder:
         damaged = self._number(level, sound[0][0], tile)
         if not self._tolerant or level == len(index.levels) - 1:
             raise CorruptData(f"{index.describe(damaged)}: not a valid stream, or damaged")
-        self._have[damaged] = False
+        self._have[damaged] = self._whole = False
         self._prefix.pop(damaged, None)
         self._complete.clear()
         self.corrupt.add(damaged)
