@@ -223,9 +223,11 @@ static int take_tile(fl_encoder *e, const fl_encode_ops *ops, const input *in, c
         fl_component *k = &e->tile.component[c];
         uint32_t planes = 0;
         fl_component_start(k, &in->shape, 0);
-        for (uint32_t b = 0; b < BANDS; b++)
-            planes = fl_max(planes,
-                            fl_bits_of(ops->reach(in->from[c][b], in->stride, k->bands[b].width, k->bands[b].height)));
+        for (uint32_t b = 0; b < BANDS; b++) {
+            uint32_t *most = &e->component[c].most[b];
+            *most = ops->reach(in->from[c][b], in->stride, k->bands[b].width, k->bands[b].height);
+            planes = fl_max(planes, fl_bits_of(*most));
+        }
         if (planes > FL_MAX_PLANES) return 0;
         k->planes = planes;
         e->words = fl_max(k->bands[1].width, k->bands[2].width) > WORD ? 2u : 1u;

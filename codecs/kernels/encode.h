@@ -65,6 +65,7 @@ typedef struct {
 typedef struct {
     uint32_t passes;
     uint32_t tried; /* so many passes, from the first on, may be adaptive; only they have an adaptive cost */
+    uint32_t most[BANDS]; /* the largest magnitude of each band */
     uint8_t reach[BANDS][BLOCK_AREA]; /* planes of each block's magnitudes; laid out as `active` is */
     coded_pass pass[MOST_PASSES];
 } coded_component;
@@ -138,7 +139,7 @@ static inline uint8_t *fl_end_raw(raw_writer *w) {
 }
 
 struct fl_encode_ops {
-    /* The OR of the magnitudes of a band of coefficients. */
+    /* The largest magnitude of a band of coefficients. */
     uint32_t (*reach)(const int32_t *from, size_t stride, uint32_t width, uint32_t height);
     /* Take a band of a plane of coefficients as magnitudes, signs (e->negative) and planes of blocks. */
     void (*load_band)(fl_encoder *e, fl_component *k, uint32_t b, uint8_t *reach, const int32_t *from, size_t stride);

@@ -1,10 +1,10 @@
 /* Error bounds: what the coefficients that a reader leaves out may do to samples (SPEC 2.4; 3.8 has the proofs). */
 #include "rows.h"
 
-static uint32_t largest(const int32_t *plane, size_t stride, uint32_t x0, uint32_t x1, uint32_t y0, uint32_t y1) {
+static uint32_t largest(const int32_t *plane, size_t stride, uint32_t width, uint32_t height) {
     const fl_rows_32 *rows = fl_get_rows_32();
     uint32_t most = 0;
-    for (uint32_t y = y0; y < y1; y++) most = fl_max(most, rows->reach(plane + (size_t)y * stride + x0, x1 - x0));
+    for (uint32_t y = 0; y < height; y++) most = fl_max(most, rows->reach(plane + y * stride, width));
     return most;
 }
 
@@ -66,41 +66,59 @@ static uint32_t apart(const fl_info *info, const uint16_t *values, uint32_t step
     return most;
 }
 
-/* The lowest plane that every tile of a level has of a band after n layers. */
-static uint32_t common_cut(const fl_level *level, const fl_tile_report *reports, uint32_t n, uint32_t c, uint32_t b) {
-    uint32_t cut = 0;
-    for (uint32_t t = 0; t < level->tiles_x * level->tiles_y; t++)
-        cut = fl_max(cut, reports[level->first_tile + t].cut[n][c][b]);
-    return cut;
+/* The most that coefficients of a tile, band by band, are off by after n layers (SPEC 3.7). */
+static uint32_t left_of(const fl_tile_report *report, uint32_t n, uint32_t c, uint32_t b) {
+    return fl_min(report->most[c][b], (1u << report->cut[n][c][b]) - 1u);
+}
+
+/* What samples near a tile, up to `reach` tiles away, may be off by: the worst component of the worst of them. */
+static uint32_t near_tile(const fl_info *info, const fl_tile_report *reports, uint32_t k, uint32_t n, uint32_t tile_x,
+                          uint32_t tile_y, uint32_t reach) {
+    const fl_level *level = &info->level[k];
+    const uint32_t x1 = fl_min(tile_x + reach + 1u, level->tiles_x), y1 = fl_min(tile_y + reach + 1u, level->tiles_y);
+    uint32_t error[FL_MAX_COMPONENTS];
+    for (uint32_t c = 0; c < info->components; c++) {
+        uint32_t left[3] = {0};
+        for (uint32_t y = tile_y - fl_min(tile_y, reach); y < y1; y++)
+            for (uint32_t x = tile_x - fl_min(tile_x, reach); x < x1; x++)
+                for (uint32_t b = 0; b < 3u; b++)
+                    left[b] = fl_max(left[b], left_of(&reports[level->first_tile + y * level->tiles_x + x], n, c, b));
+        error[c] = spread(info->transform, k, left[0], left[1], left[2]);
+    }
+    return colour_bound(info, error);
+}
+
+/* The most that a level adds while all of its tiles have n layers or more. */
+static uint32_t level_bound(const fl_info *info, const fl_tile_report *reports, uint32_t k, uint32_t n) {
+    const fl_level *level = &info->level[k];
+    /* Samples of this level depend on the tiles around their own, those of finer levels on the samples around that. */
+    const uint32_t reach = info->margin == 0 ? 0u : k > 0 ? 2u : 1u;
+    uint32_t most = 0;
+    for (uint32_t y = 0; y < level->tiles_y; y++)
+        for (uint32_t x = 0; x < level->tiles_x; x++)
+            most = fl_max(most, near_tile(info, reports, k, n, x, y, reach));
+    return most;
+}
+
+/* Without the base there is no picture at all; whoever shows one of nothing is off by its samples. */
+static uint32_t base_bound(const fl_info *info, const int32_t *planes) {
+    const fl_level *base = &info->level[info->levels];
+    const size_t plane_size = (size_t)info->width * info->height;
+    uint32_t error[FL_MAX_COMPONENTS];
+    for (uint32_t c = 0; c < info->components; c++)
+        error[c] = largest(planes + c * plane_size, info->width, base->width, base->height);
+    return colour_bound(info, error);
 }
 
 fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_report *reports,
                             const uint16_t *values) {
     if (info->values > 0 && !values) return FL_INVALID;
-    size_t width = info->width, plane_size = width * info->height;
     for (uint32_t k = 0; k <= info->levels; k++) {
         fl_level *level = &info->level[k];
-        int is_base = k == info->levels;
-        uint32_t low_x = is_base ? 0 : fl_low(level->width), low_y = is_base ? 0 : fl_low(level->height);
-        uint32_t most[FL_MAX_COMPONENTS][3];
-        for (uint32_t c = 0; c < info->components; c++) {
-            const int32_t *plane = planes + c * plane_size;
-            most[c][0] = largest(plane, width, low_x, level->width, 0, low_y);
-            most[c][1] = largest(plane, width, 0, low_x, low_y, level->height);
-            most[c][2] = largest(plane, width, low_x, level->width, low_y, level->height);
-        }
         for (uint32_t n = 0; n <= level->layers; n++) {
-            uint32_t error[FL_MAX_COMPONENTS];
-            for (uint32_t c = 0; c < info->components; c++) {
-                uint32_t left[3];
-                for (uint32_t b = 0; b < 3u; b++) {
-                    uint32_t cut = n == 0 ? FL_MAX_PLANES : is_base ? 0 : common_cut(level, reports, n, c, b);
-                    left[b] = fl_min(most[c][b], (1u << cut) - 1u);
-                }
-                error[c] = is_base ? left[2] : spread(info->transform, k, left[0], left[1], left[2]);
-            }
+            uint32_t bound = k < info->levels ? level_bound(info, reports, k, n) : n > 0 ? 0u : base_bound(info, planes);
             /* No two samples differ by more than their range; a sum with that in it promises no less. */
-            uint32_t bound = fl_min(colour_bound(info, error), (1u << info->bits) - 1u);
+            bound = fl_min(bound, (1u << info->bits) - 1u);
             level->error[n] = info->values > 0 ? apart(info, values, bound) : bound;
         }
     }

@@ -162,7 +162,8 @@ typedef struct {
 
 /* What an encoded tile has after n layers (index n; 0: nothing). */
 typedef struct {
-    uint8_t cut[FL_MAX_LAYERS + 1][FL_MAX_COMPONENTS][3]; /* lowest plane coded; FL_MAX_PLANES: none */
+    uint8_t cut[FL_MAX_LAYERS + 1][FL_MAX_COMPONENTS][3]; /* lowest plane that is whole; FL_MAX_PLANES: none */
+    uint32_t most[FL_MAX_COMPONENTS][3];                  /* the largest magnitude of each band */
     double squared_error[FL_MAX_LAYERS + 1];              /* sum over the tile, weighed; estimated, not growing */
 } fl_tile_report;
 

@@ -89,6 +89,8 @@ void fl_share_out(const fl_encoder *e, const fl_layering *layering, uint32_t lev
 void fl_report(const fl_encoder *e, const fl_layering *layering, uint32_t level, uint32_t layers,
                const shared_passes passes, fl_tile_report *report) {
     fl_fill(report, 0, sizeof *report);
+    for (uint32_t c = 0; c < e->tile.components; c++)
+        fl_copy(report->most[c], e->component[c].most, sizeof report->most[c]);
     for (uint32_t n = layers; n-- > 0u;) {
         report->squared_error[n] = report->squared_error[n + 1u];
         for (uint32_t c = 0; c < e->tile.components; c++)

@@ -19,7 +19,10 @@ TARGET static uint32_t NAME(reach)(const int32_t *from, size_t stride, uint32_t 
     for (uint32_t y = 0; y < height; y++, from += stride) {
         if (y + 2u < height)
             for (uint32_t x = 0; x < width; x += 16u) __builtin_prefetch(from + 2u * stride + x);
-        for (uint32_t x = 0; x < width; x++) seen |= (uint32_t)(from[x] < 0 ? -from[x] : from[x]);
+        for (uint32_t x = 0; x < width; x++) {
+            const uint32_t magnitude = (uint32_t)(from[x] < 0 ? -from[x] : from[x]);
+            seen = magnitude > seen ? magnitude : seen;
+        }
     }
     return seen;
 }

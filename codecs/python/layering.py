@@ -15,7 +15,9 @@ from .index import Index
 # fl_layering and fl_tile_report of kernels/firstlight.h.
 MAX_LAYERS = 24
 _LAYERING = np.dtype([("weight", "f8", (4, 14, 3)), ("slope", "f8", (4, MAX_LAYERS)), ("split", "f8", 14)])
-REPORT = np.dtype([("cut", "u1", (MAX_LAYERS + 1, 4, 3)), ("squared_error", "f8", MAX_LAYERS + 1)], align=True)
+REPORT = np.dtype(
+    [("cut", "u1", (MAX_LAYERS + 1, 4, 3)), ("most", "u4", (4, 3)), ("squared_error", "f8", MAX_LAYERS + 1)], align=True
+)
 
 # Layers correspond to quantiser steps. The first one is FIRST of the contrast range, or the range of all samples if it
 # is wider still. From one layer to the next steps fall by an octave down to the contrast range, from there by half an
@@ -111,9 +113,7 @@ def _spans(length: int, tile: int) -> NDArray[np.int64]:
     return np.diff(edges)
 
 
-def groups(
-    index: Index, errors: NDArray[np.float64], lengths: NDArray[np.uint32], contrast: float
-) -> tuple[int, ...]:
+def groups(index: Index, errors: NDArray[np.float64], lengths: NDArray[np.uint32], contrast: float) -> tuple[int, ...]:
     """First layers of the groups after the first, for `mean_errors` in squares of the units of `contrast`."""
     layers = index.levels[0].layers
     # errors[-1] is the base, which is always there.
