@@ -44,7 +44,7 @@ static inline void repair_head(uint8_t *data, size_t size) {
         at++;
         others += length[g] = take_varint(data, size, &at);
     }
-    if (at >= size || total > size || others > total) return;
+    if (at >= size || total > size || others + at + 4u > total) return;
     length[0] = total - others;
     for (uint32_t g = 0, begin = 0; g < parts && length[g] >= 4u; begin += (uint32_t)length[g++])
         fl_write32(data + begin + length[g] - 4u, fl_crc32c(data + begin, length[g] - 4u));

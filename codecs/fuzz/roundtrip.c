@@ -158,8 +158,15 @@ static int32_t known(int32_t exact, uint32_t p) {
     return exact < 0 ? -point : point;
 }
 
+/* Is that what is known of `exact` with its planes down to p, or of one that is not significant by then with the first
+ * part of the next plane? */
+static int is_known(int32_t found, int32_t exact, uint32_t p) {
+    if (found == known(exact, p)) return 1;
+    return p > 0 && known(exact, p) == 0 && found == known(exact, p - 1u);
+}
+
 /* Every prefix of a layer's segment must give whole passes of it: each band as it is with its planes down to one that
- * lies between what the layers before and this one have. */
+ * lies between what the layers before and this one have, or with a part of the next plane. */
 static void check_prefixes(const fl_info *info, uint32_t level, uint32_t tile, const tile_segments *segments,
                            const fl_tile_report *report, void *scratch) {
     const fl_level *l = &info->level[level];
@@ -181,7 +188,7 @@ static void check_prefixes(const fl_info *info, uint32_t level, uint32_t tile, c
                         require(p <= most);
                         same = 1;
                         for (size_t i = at; i < at + band[b] && same; i++)
-                            same = coefficient(coefs, wide, i) == known(coefficient(exact, exact_wide, i), p);
+                            same = is_known(coefficient(coefs, wide, i), coefficient(exact, exact_wide, i), p);
                     }
                 }
             free(coefs);

@@ -136,17 +136,6 @@ static void choose(const fl_encoder *e, const fl_encode_ops *ops, const symbol_c
 
 /* ---- adaptive coding --------------------------------------------------------------------------------------------- */
 
-#ifdef FL_STATS
-#include <stdio.h>
-#include <stdlib.h>
-static double STATS[3][MODELS][2];
-static void dump(void){FILE*f=fopen("/tmp/stats.txt","w");for(int b=0;b<3;b++)for(int i=0;i<MODELS;i++)fprintf(f,"%d %d %.0f %.0f\n",b,i,STATS[b][i][0],STATS[b][i][1]);fclose(f);}
-static void stat_add(fl_model*m,uint32_t bit,int b,int i){static int reg; if(!reg){reg=1;atexit(dump);} if(m->updates<32) STATS[b][i][bit]++;}
-#define STAT(m,bit,b,i) stat_add(m,bit,b,i)
-int fl_stat_band;
-#else
-#define STAT(m,bit,b,i)
-#endif
 void fl_write_symbols(fl_coder *c, const fl_encoder *e, const band *own, pass_part part, const coded_pass *pass,
                       fl_model *models) {
     fl_model *bits = models + (part == FIRST_PART ? FIRST_MODELS : 0);
@@ -157,14 +146,12 @@ void fl_write_symbols(fl_coder *c, const fl_encoder *e, const band *own, pass_pa
             if (columns[w] == 0) continue;
             for (uint64_t left = columns[w]; left; left &= left - 1u) {
                 uint32_t symbol = at[__builtin_ctzll(left)];
-                STAT(&bits[fl_context_of(symbol)],symbol>=SYMBOL_ONE,fl_stat_band,(int)(bits-models)+fl_context_of(symbol));
                 fl_code(c, &bits[fl_context_of(symbol)], symbol >= SYMBOL_ONE, 1);
             }
             at += WORD;
         }
         for (uint32_t i = 0; i < pass->row_signs[y]; i++, signs++)
-            {STAT(&models[fl_sign_context_of(*signs)],*signs>=SYMBOL_ONE,fl_stat_band,fl_sign_context_of(*signs));
-            fl_code(c, &models[fl_sign_context_of(*signs)], *signs >= SYMBOL_ONE, 1);}
+            fl_code(c, &models[fl_sign_context_of(*signs)], *signs >= SYMBOL_ONE, 1);
     }
 }
 
@@ -197,9 +184,6 @@ static void try_adaptive(fl_encoder *e, uint32_t component, uint32_t most_symbol
         symbols += pass->bit_count + pass->sign_count;
         trying &= symbols <= most_symbols;
         if (!trying) continue;
-#ifdef FL_STATS
-fl_stat_band=(int)pass_band(s);
-#endif
         if (pass->bit_count > 0)
             fl_write_symbols(&coder, e, band, pass_part_of(k, s), pass, k->models.symbol[pass_band(s)]);
         pass->adaptive_cost = written(&coder, e->sequence) - after;

@@ -197,7 +197,8 @@ static void add_first_part(const band *own, uint32_t plane, void *coefs, int wid
     const int32_t point = (1 << plane) + ((7 << plane) >> 4);
     for (uint32_t y = 0; y < own->height; y++)
         for (uint32_t w = 0; w < WORDS; w++)
-            for (uint64_t left = own->magnitude[BANDS * plane].row[y][w] & own->parts[y].done[w]; left; left &= left - 1u) {
+            for (uint64_t left = own->magnitude[BANDS * plane].row[y][w] & own->parts[y].done[w]; left;
+                 left &= left - 1u) {
                 const uint32_t x = (uint32_t)__builtin_ctzll(left);
                 const size_t at = (size_t)y * own->width + w * WORD + x;
                 const int32_t value = own->parts[y].minus[w] >> x & 1u ? -point : point;

@@ -92,7 +92,9 @@ static void write_sequence(fl_encoder *e, tile_layers *t) {
     while (last < e->sequence + most) *last++ = 0;
     for (uint32_t n = 0; n < t->count; n++) {
         written_layer *layer = &t->layer[n];
-        const size_t own = layer->is_empty ? 0 : layer->head.is_static ? mark[n].position : fl_piece_end(mark[n], e->sequence);
+        const size_t own = layer->is_empty         ? 0
+                           : layer->head.is_static ? mark[n].position
+                                                   : fl_piece_end(mark[n], e->sequence);
         layer->sequence_end = (uint32_t)(end = end > own ? end : own);
     }
 }
@@ -168,9 +170,9 @@ static void start_input(fl_encoder *e, input *in, const int32_t *planes) {
     }
 }
 
-/* Decoding an adaptive symbol takes some five times as long as one of many lanes. So only the first passes of a tile are
- * adaptive, where tables, and lanes' states that are paid for in advance, would cost more than they save: as many symbols
- * as this part of its coefficients. Of level 0 low rates need little, the less the smaller the picture is. */
+/* Decoding an adaptive symbol takes some five times as long as one of many lanes. So only the first passes of a tile
+ * are adaptive, where tables, and lanes' states that are paid for in advance, would cost more than they save: as many
+ * symbols as this part of its coefficients. Of level 0 low rates need little, the less the smaller the picture is. */
 enum { FINEST_PART = 1, FINEST_PART_OF_SMALL = 48, COARSER_PART = 1 };
 /* Only small tiles of small pictures are wholly adaptive, if that saves anything; and unless the picture is very small
  * it has to save a sixty-fourth. */

@@ -64,7 +64,7 @@ typedef struct {
 
 typedef struct {
     uint32_t passes;
-    uint32_t tried; /* so many passes, from the first on, may be adaptive; only they have an adaptive cost */
+    uint32_t tried;       /* so many passes, from the first on, may be adaptive; only they have an adaptive cost */
     uint32_t most[BANDS]; /* the largest magnitude of each band */
     uint8_t reach[BANDS][BLOCK_AREA]; /* planes of each block's magnitudes; laid out as `active` is */
     coded_pass pass[MOST_PASSES];

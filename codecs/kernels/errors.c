@@ -95,8 +95,7 @@ static uint32_t level_bound(const fl_info *info, const fl_tile_report *reports, 
     const uint32_t reach = info->margin == 0 ? 0u : k > 0 ? 2u : 1u;
     uint32_t most = 0;
     for (uint32_t y = 0; y < level->tiles_y; y++)
-        for (uint32_t x = 0; x < level->tiles_x; x++)
-            most = fl_max(most, near_tile(info, reports, k, n, x, y, reach));
+        for (uint32_t x = 0; x < level->tiles_x; x++) most = fl_max(most, near_tile(info, reports, k, n, x, y, reach));
     return most;
 }
 
@@ -116,7 +115,9 @@ fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_
     for (uint32_t k = 0; k <= info->levels; k++) {
         fl_level *level = &info->level[k];
         for (uint32_t n = 0; n <= level->layers; n++) {
-            uint32_t bound = k < info->levels ? level_bound(info, reports, k, n) : n > 0 ? 0u : base_bound(info, planes);
+            uint32_t bound = k < info->levels ? level_bound(info, reports, k, n)
+                             : n > 0          ? 0u
+                                              : base_bound(info, planes);
             /* No two samples differ by more than their range; a sum with that in it promises no less. */
             bound = fl_min(bound, (1u << info->bits) - 1u);
             level->error[n] = info->values > 0 ? apart(info, values, bound) : bound;

@@ -56,19 +56,19 @@ typedef struct {
 /* A parsed head. All fields are uint32 so that bindings can read it as a flat array. */
 typedef struct {
     uint32_t version, codec;
-    uint32_t head_size;                  /* bytes, of all parts, checksums included */
-    uint32_t width, height;              /* samples, 1..FL_MAX_SIDE */
-    uint32_t components;                 /* 1..FL_MAX_COMPONENTS */
-    uint32_t bits, is_signed;            /* 1..16; samples are stored in 8 or 16 bits */
-    uint32_t colour;                     /* FL_COLOUR_*, of the first three components */
-    uint32_t levels;                     /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
-    uint32_t margin;                     /* samples around a region that its decoding needs, at every level */
-    uint32_t tiles, segments;            /* totals over levels */
-    uint32_t index_offset;               /* where the range-coded index starts in the first part */
-    uint32_t transform;                  /* FL_TRANSFORM_* */
-    uint32_t values;                     /* entries of the value table (SPEC 3.9); 0: samples are coded as they are */
-    uint32_t values_offset;              /* where the value table starts in the head */
-    uint32_t groups;                     /* 1..FL_MAX_GROUPS; those that are known, layers included: see fl_head_parse */
+    uint32_t head_size;       /* bytes, of all parts, checksums included */
+    uint32_t width, height;   /* samples, 1..FL_MAX_SIDE */
+    uint32_t components;      /* 1..FL_MAX_COMPONENTS */
+    uint32_t bits, is_signed; /* 1..16; samples are stored in 8 or 16 bits */
+    uint32_t colour;          /* FL_COLOUR_*, of the first three components */
+    uint32_t levels;          /* decompositions, 0..FL_MAX_LEVELS; levels + 1 resolutions */
+    uint32_t margin;          /* samples around a region that its decoding needs, at every level */
+    uint32_t tiles, segments; /* totals over levels */
+    uint32_t index_offset;    /* where the range-coded index starts in the first part */
+    uint32_t transform;       /* FL_TRANSFORM_* */
+    uint32_t values;          /* entries of the value table (SPEC 3.9); 0: samples are coded as they are */
+    uint32_t values_offset;   /* where the value table starts in the head */
+    uint32_t groups;          /* 1..FL_MAX_GROUPS; those that are known, layers included: see fl_head_parse */
     uint32_t group_start[FL_MAX_GROUPS]; /* first layer of each group; [0] is 0 */
     uint32_t parts;                      /* of the head, one for each group of the shard */
     uint32_t part_end[FL_MAX_GROUPS];    /* where each ends */

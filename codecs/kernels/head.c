@@ -76,8 +76,8 @@ static uint32_t levels_of(const fl_info *info) {
     return levels;
 }
 
-/* Sizes and layers of all levels, from those of level 0; bit k - 1 of `falls`: tiles of level k are half those of k - 1,
- * if that can be. */
+/* Sizes and layers of all levels, from those of level 0; bit k - 1 of `falls`: tiles of level k are half those of k -
+ * 1, if that can be. */
 static void fill_levels(fl_info *info, uint32_t tile_log2, uint32_t falls, uint32_t layers) {
     info->margin = fl_margin(info->transform);
     info->levels = levels_of(info);
@@ -322,7 +322,8 @@ fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint3
     writer size = {0, 0, 0};
     size_t ends[FL_MAX_GROUPS];
     write_values(&size, info, values);
-    const size_t room = MOST_FIXED + size.at + FL_MAX_GROUPS * (FL_CHECKSUM_BYTES + 1u) + info->segments / FL_SEGMENTS_A_BYTE;
+    const size_t room =
+        MOST_FIXED + size.at + FL_MAX_GROUPS * (FL_CHECKSUM_BYTES + 1u) + info->segments / FL_SEGMENTS_A_BYTE;
     if (room > capacity) return FL_NO_SPACE;
     fl_status status = fl_index_write(info, lengths, out + room, capacity - room, ends);
     if (status != FL_OK) return status;

@@ -73,8 +73,7 @@ void fl_share_out(const fl_encoder *e, const fl_layering *layering, uint32_t lev
     const uint64_t all = cost_between(e, passes[0], passes[layers]);
     const uint64_t least = all < LEAST_LAYER * LEAST_PART ? all / LEAST_PART : LEAST_LAYER;
     for (uint32_t n = 1; n < layers; n++)
-        if (cost_between(e, passes[n - 1u], passes[n]) < least)
-            fl_copy(passes[n], passes[n - 1u], sizeof passes[n]);
+        if (cost_between(e, passes[n - 1u], passes[n]) < least) fl_copy(passes[n], passes[n - 1u], sizeof passes[n]);
     /* Little is left for the last layer: the one before takes it. */
     uint32_t n = layers;
     while (n > 1u && cost_between(e, passes[n - 1u], passes[layers]) == 0) n--;

@@ -298,10 +298,12 @@ static void NAME(decode_pass)(fl_component *k, uint32_t b, uint32_t plane, pass_
     typedef void pass(band * own, uint32_t b, uint32_t plane, pass_part part, const pass_choice *choice,
                       fl_rans_reader *r);
 #define PASSES(kind)                                                                                                   \
-    {{NAME(kind##_8_1), NAME(kind##_8_2)},                                                                             \
-     {NAME(kind##_16_1), NAME(kind##_16_2)},                                                                           \
-     {NAME(kind##_32_1), NAME(kind##_32_2)},                                                                           \
-     {NAME(kind##_64_1), NAME(kind##_64_2)}}
+    {                                                                                                                  \
+        {NAME(kind##_8_1), NAME(kind##_8_2)}, {NAME(kind##_16_1), NAME(kind##_16_2)},                                  \
+            {NAME(kind##_32_1), NAME(kind##_32_2)}, {                                                                  \
+            NAME(kind##_64_1), NAME(kind##_64_2)                                                                       \
+        }                                                                                                              \
+    }
     static pass *const passes[2][4][2] = {PASSES(pass), PASSES(part)};
 #undef PASSES
     const uint32_t code = r->lanes > 16u ? (r->lanes > 32u ? 3u : 2u) : r->lanes > 8u ? 1u : 0u;

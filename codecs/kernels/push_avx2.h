@@ -32,8 +32,15 @@ TARGET FL_INLINE void count_each_avx2(uint16_t (*part)[SYMBOLS], const uint8_t *
     for (uint32_t i = n & ~3u; i < n; i++) part[0][symbols[i]]++;
 }
 TARGET FL_INLINE void count_word_avx2(counter_avx2 *c, const uint8_t *symbols, uint64_t columns) {
-    for (uint32_t x = 0; x < WORD; x += BLOCK_COLUMNS) /* of a block, the first columns are coded, or none */
-        count_each_avx2(c->bits, symbols + x, (uint32_t)__builtin_popcount((uint32_t)(columns >> x)));
+    for (uint32_t x = 0; x < WORD; x += BLOCK_COLUMNS) {
+        const uint64_t half = (uint32_t)(columns >> x), n = (uint32_t)__builtin_popcountll(half);
+        if (half == ((uint64_t)1 << n) - 1u) { /* of a whole plane's block, the first columns are coded, or none */
+            count_each_avx2(c->bits, symbols + x, (uint32_t)n);
+            continue;
+        }
+        for (uint64_t left = half, i = 0; left; left &= left - 1u, i++)
+            c->bits[i & 3u][symbols[x + (uint32_t)__builtin_ctzll(left)]]++;
+    }
 }
 TARGET FL_INLINE void count_signs_avx2(counter_avx2 *c, const fl_rows *slices, fl_rows columns) {
     (void)c, (void)slices, (void)columns;

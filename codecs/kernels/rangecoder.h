@@ -121,8 +121,8 @@ static inline fl_mark fl_encoder_mark(const fl_coder *c, const uint8_t *start) {
 }
 
 /* The shortest piece of the finished sequence from which, with zeros after it, all decodes that was encoded before a
- * mark: at most four bytes less than a decoder has read there. (Bytes up to mark.position must be there.) What it leaves
- * out of the 32 bits in the decoder's register must not be more than they are above the interval's beginning. */
+ * mark: at most four bytes less than a decoder has read there. (Bytes up to mark.position must be there.) What it
+ * leaves out of the 32 bits in the decoder's register must not be more than they are above the interval's beginning. */
 static inline size_t fl_piece_end(fl_mark mark, const uint8_t *sequence) {
     const uint8_t *at = sequence + mark.position;
     uint32_t window = (uint32_t)at[-4] << 24 | (uint32_t)at[-3] << 16 | (uint32_t)at[-2] << 8 | at[-1], left = 0;

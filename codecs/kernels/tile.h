@@ -42,8 +42,8 @@ typedef struct {
     uint64_t bit[5];
 } context_bits;
 
-/* Of a row whose plane is split, from the first part to the second: which columns the first part has coded, and which of
- * those that became significant are negative. */
+/* Of a row whose plane is split, from the first part to the second: which columns the first part has coded, and which
+ * of those that became significant are negative. */
 typedef struct {
     uint64_t done[WORDS], minus[WORDS];
 } part_row;
@@ -55,7 +55,7 @@ typedef struct {
     const state_row *siblings[2]; /* the same rows of the other bands */
     magnitude_plane *magnitude;   /* of plane 0; BANDS apart. The decoder's result, in planes below `begun` */
     part_row *parts;
-    uint8_t *active;              /* of block (0, 0): the plane at which it became active + 1, 0: it is not */
+    uint8_t *active; /* of block (0, 0): the plane at which it became active + 1, 0: it is not */
 } band;
 
 /* How the symbols of a pass are coded. Sets: significance, refinement, signs. */
@@ -78,10 +78,10 @@ typedef struct {
     table_choice last[SETS];
 } component_models;
 
-/* One component. A pass is a plane of a band, or a part of that: a plane is coded whole, or is split into a first part of
- * each band and then a second one of each. Passes have places: the first parts of plane planes - 1 - s / 6 are at the
- * places s with s % 6 < 3, second parts and whole planes at the others, the band is s % 3. Where a plane is whole there
- * is nothing at the first three. */
+/* One component. A pass is a plane of a band, or a part of that: a plane is coded whole, or is split into a first part
+ * of each band and then a second one of each. Passes have places: the first parts of plane planes - 1 - s / 6 are at
+ * the places s with s % 6 < 3, second parts and whole planes at the others, the band is s % 3. Where a plane is whole
+ * there is nothing at the first three. */
 enum { PLACES = 2 * BANDS, MOST_PASSES = PLACES * FL_MAX_PLANES };
 typedef enum { WHOLE, FIRST_PART, SECOND_PART } pass_part;
 typedef struct {
@@ -150,7 +150,7 @@ void fl_write_planes(fl_coder *c, fl_tile *t);
 /* What a layer's range-coded part tells about it before its passes; also sets is_static and lanes of the tile. */
 typedef struct {
     uint8_t is_static;
-    uint8_t lanes;                    /* a code; static layers only */
+    uint8_t lanes;                  /* a code; static layers only */
     uint8_t end[FL_MAX_COMPONENTS]; /* the place of each component that its passes reach */
 } fl_layer;
 int fl_read_layer(fl_coder *c, fl_tile *t, fl_layer *layer); /* 0: it is illegal */
