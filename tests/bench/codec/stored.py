@@ -49,7 +49,7 @@ class Stored:
         shards, samples = self.shards, plane.samples
         while len(shards) > 1:
             level = geometry.LEVELS_PER_ARRAY
-            height, width = geometry.level_size(*samples.shape[:2], level)
+            height, width = geometry.level_size(samples.shape[0], samples.shape[1], level)
             samples = _picture(shards, samples, level, (0, 0, height, width))
             shards = _cut(samples)
             self.size += sum(len(shard.data) for shard in shards)
