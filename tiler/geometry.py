@@ -8,7 +8,8 @@ Rules:
    level 0: the wavelet's low-pass is symmetric about the even samples, so centres do not shift between levels;
  - array a of the pyramid is level 3 * a; a shard also holds the coarser levels of its own samples, so level k is read
    from array min(k // 3, last), at level k - 3 * array of its shards;
- - arrays are added while the last one spans more than one shard in y or x: a deeper level is always in one shard;
+ - an array is one shard when its samples fit into one by their number, whatever its sides (`chunk_shape`);
+ - arrays are added until the last one is one shard: a deeper level is always in one shard;
  - a region is (y, x, height, width), in samples of the level that is asked for.
 """
 
@@ -46,8 +47,14 @@ def shard_levels(height: int, width: int) -> int:
     return level
 
 
-def chunk_side(n: int, chunk: int) -> int:
-    """Side of the shards along an axis of `n` samples.
+def chunk_shape(height: int, width: int, chunk: int) -> tuple[int, int]:
+    """(height, width) of the shards of an array of this size.
+
+    Parameters
+    ----------
+    chunk : int
+        A shard holds at most chunk x chunk samples. An array of no more than that is one shard, unless a side is more
+        than a shard may have; others are cut at every `chunk` samples of y and of x.
 
     Raises
     ------
@@ -58,13 +65,15 @@ def chunk_side(n: int, chunk: int) -> int:
         raise ValueError(
             f"chunk: expected a multiple of {ARRAY_STEP} from {ARRAY_STEP} to {MAX_SHARD_SIDE}, not {chunk}"
         )
-    return min(n, chunk)
+    if height * width <= chunk * chunk and max(height, width) <= MAX_SHARD_SIDE:
+        return height, width
+    return min(height, chunk), min(width, chunk)
 
 
 def pyramid(height: int, width: int, chunk: int) -> tuple[tuple[int, int], ...]:
     """(height, width) of every array of an image, finest first: level 0, 3, 6 ... until one shard holds it all."""
     sizes = [(height, width)]
-    while max(sizes[-1]) > chunk:
+    while chunk_shape(*sizes[-1], chunk) != sizes[-1]:
         sizes.append(level_size(*sizes[-1], LEVELS_PER_ARRAY))
     return tuple(sizes)
 

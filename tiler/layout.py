@@ -190,7 +190,7 @@ class ImageLayout:
         axes, shape
             Of full resolution.
         chunk : int
-            Greatest side of a shard, in samples; a multiple of 8.
+            A shard holds at most chunk x chunk samples (see `geometry.chunk_shape`); a multiple of 8.
 
         Raises
         ------
@@ -203,13 +203,13 @@ class ImageLayout:
         if dtype not in DTYPES:
             raise LayoutError(f"{name}: data type: expected one of {', '.join(DTYPES)}, found {dtype}")
         try:
-            side = {"y": geometry.chunk_side(shape[-2], chunk), "x": geometry.chunk_side(shape[-1], chunk)}
+            sizes = geometry.pyramid(shape[-2], shape[-1], chunk)
         except ValueError as error:
             raise LayoutError(f"{name}: {error}") from None
         arrays = []
-        for level, (height, width) in enumerate(geometry.pyramid(shape[-2], shape[-1], chunk)):
-            side = {"y": min(height, chunk), "x": min(width, chunk)}
-            chunks = tuple(side.get(a, 3 if a == "c" and rgb else 1) for a in axes)
+        for level, (height, width) in enumerate(sizes):
+            leading = (3 if a == "c" and rgb else 1 for a in axes[:-2])
+            chunks = (*leading, *geometry.chunk_shape(height, width, chunk))
             arrays.append(ArrayLayout(str(level), (*shape[:-2], height, width), chunks))
         count = dict(zip(axes, shape, strict=True)).get("c", 1)
         return cls(

@@ -415,7 +415,7 @@ def test_demo(data: Path, tmp_path: Path) -> None:
 
 def test_progress_on_a_terminal(data: Path, tmp_path: Path) -> None:
     main, other = pty.openpty()
-    words = [*FIRSTLIGHT, "ingest", data / "bmng_5400x2700.jpg", tmp_path / "earth.zarr"]
+    words = [*FIRSTLIGHT, "ingest", data / "bmng_5400x2700.jpg", tmp_path / "earth.zarr", "--chunk", "1024"]
     environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm-256color"}
     child = subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, stderr=other, env=environment)
     os.close(other)

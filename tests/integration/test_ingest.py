@@ -116,7 +116,8 @@ def test_pyramid(data: Path, tmp_path: Path, name: str, chunk: int) -> None:
     group = zarr.open_group(tmp_path / "a.zarr", mode="r")
     arrays = [np.asarray(group[array.path][...]) for array in layout.arrays]  # type: ignore[index]
     np.testing.assert_array_equal(arrays[0], expected)
-    assert max(arrays[-1].shape[-2:]) <= chunk
+    assert len(arrays) > 1
+    assert np.prod(arrays[-1].shape[-2:]) <= chunk * chunk
     for number in range(1, len(arrays)):
         finer = layout.arrays[number - 1]
         leading = 1 if layout.rgb else 0
@@ -136,6 +137,23 @@ def test_pyramid(data: Path, tmp_path: Path, name: str, chunk: int) -> None:
         assert image.read(level=level).shape == shape
     for number, array in enumerate(arrays):
         np.testing.assert_array_equal(image.read(level=3 * number), array)
+
+
+@pytest.mark.parametrize(("shape", "chunk"), [((60, 3000), 432), ((3000, 60), 432), ((24, 60000), 1200)])
+def test_an_image_that_fits_into_one_shard_is_one(
+    data: Path, tmp_path: Path, shape: tuple[int, int], chunk: int
+) -> None:
+    samples = np.resize(truth(data / "m13_hdu0.npy"), shape)
+    np.save(tmp_path / "a.npy", samples)
+    layout = ingest(tmp_path / "a.npy", tmp_path / "a.zarr", chunk=chunk)
+    assert [array.chunks for array in layout.arrays] == [shape]
+    image = firstlight.open(tmp_path / "a.zarr")
+    height, width = shape
+    part = slice(height // 3, height // 2), slice(width // 3, width // 2)
+    np.testing.assert_array_equal(image[part], samples[part])
+    for level, size in enumerate(image.levels):
+        assert image.read(level=level).shape == size
+    assert image.layout == layout
 
 
 def test_contrast_limits_come_from_all_samples(data: Path, tmp_path: Path) -> None:

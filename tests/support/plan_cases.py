@@ -7,7 +7,7 @@ both planners give what it says. Shards are described, not encoded: a case needs
 import json
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from firstlight import geometry, plan
 from firstlight.codecs import select
 from firstlight.codecs.errors import CorruptData
 from firstlight.codecs.index import Index
-from firstlight.layout import ImageLayout, ShardRef
+from firstlight.layout import ArrayLayout, ImageLayout, ShardRef
 from firstlight.plan import EXACT, Request, Tolerance, View
 from firstlight.session import Broken, Event, Forgotten, Received, Restarted, Session
 
@@ -47,8 +47,8 @@ def describe_index(number: int, height: int, width: int, components: int = 1, *,
         if j == base:
             levels.append({"tile": 4, "layers": 1, "errors": [200, 0], "mse": [mse_of(90), 0.0]})
         else:
-            errors = [90 - 3 * j, 56 - 2 * j, 24 - j, 14, 7, 3, 0]
-            mse = [mse_of(code) for code in (64 - j, 54 - j, 44 - j, 34, 24, 12, 0)]
+            errors = [90 - 3 * j, 56 - 2 * j, max(24 - j, 14), 14, 7, 3, 0]
+            mse = [mse_of(code) for code in (64 - j, 54 - j, max(44 - j, 34), 34, 24, 12, 0)]
             levels.append({"tile": 256 >> min(j, 2), "layers": LAYERS, "errors": errors, "mse": mse})
     spreads = [max(spread >> j, 40) for j in range(base + 1)]
     return {
@@ -115,7 +115,7 @@ def _padded(values: Sequence[int], count: int) -> list[int]:
     return [*values, *[0] * (count - len(values))]
 
 
-SMALL, MEDIUM, COLOUR, BIG, EDGE, CORNER, LONG, TOP = range(8)
+SMALL, MEDIUM, COLOUR, BIG, EDGE, CORNER, LONG, TOP, WIDE = range(9)
 INDEXES = [
     describe_index(SMALL, 200, 300, head=150, spread=1500),
     describe_index(MEDIUM, 1024, 1024, head=600, spread=4500),
@@ -125,6 +125,7 @@ INDEXES = [
     describe_index(CORNER, 20, 476, head=200, spread=250),
     describe_index(LONG, 1024, 1024, head=5000, spread=15000),  # longer than what is asked for first
     describe_index(TOP, 131, 188, head=120, spread=750),
+    describe_index(WIDE, 200, 60000, head=7000, spread=9000),
 ]
 _made = [make_index(description) for description in INDEXES]
 
@@ -137,12 +138,17 @@ def _layouts() -> dict[str, ImageLayout]:
         "cells", ("c", "y", "x"), (2, 1044, 1500), "uint16", chunk=1024, pixel_size=size, source="cells.tif"
     )
     stack = ImageLayout.build("stack", ("t", "c", "z", "y", "x"), (2, 2, 3, 200, 300), "int16")
+    # Shards of another shape than `geometry.chunk_shape` gives: whatever was written is read.
+    halves = ImageLayout.build("halves", ("y", "x"), (2700, 5400), "uint8")
+    arrays = ArrayLayout("0", (2700, 5400), (2700, 4096)), ArrayLayout("1", (338, 675), (338, 675))
     slide = ImageLayout.build("slide", ("c", "y", "x"), (3, 40000, 50000), "uint8", rgb=True)
     return {
         "cells": cells.with_head_bytes([3000, 2000]),
         "stack": stack.with_head_bytes([400]),
         "slide": slide,
         "plain": ImageLayout.build("plain", ("y", "x"), (4096, 4096), "uint8", thumbnail="data:image/png;base64,AA=="),
+        "panorama": ImageLayout.build("panorama", ("y", "x"), (200, 60000), "uint8"),
+        "halves": replace(halves, arrays=arrays),
     }
 
 
@@ -250,6 +256,9 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
         case "level_size":
             (height, width), level = arguments
             return list(geometry.level_size(height, width, level))
+        case "chunk_shape":
+            (height, width), chunk = arguments
+            return list(geometry.chunk_shape(height, width, chunk))
         case "pyramid":
             (height, width), chunk = arguments
             return [list(size) for size in geometry.pyramid(height, width, chunk)]
@@ -320,8 +329,15 @@ HAND: list[tuple[str, list[JSON], JSON]] = [
     ("shard_levels", [[5, 1]], 1),
     ("shard_levels", [[4096, 4096]], 10),
     ("pyramid", [[4096, 4096], 4096], [[4096, 4096]]),
-    ("pyramid", [[4097, 10], 4096], [[4097, 10], [513, 2]]),
-    ("pyramid", [[300000, 200000], 4096], [[300000, 200000], [37500, 25000], [4688, 3125], [586, 391]]),
+    ("chunk_shape", [[2700, 5400], 4096], [2700, 5400]),
+    ("chunk_shape", [[65536, 256], 4096], [65536, 256]),
+    ("chunk_shape", [[65536, 257], 4096], [4096, 257]),
+    ("chunk_shape", [[9, 65537], 4096], [9, 4096]),
+    ("chunk_shape", [[5000, 6000], 4096], [4096, 4096]),
+    ("pyramid", [[2700, 5400], 4096], [[2700, 5400]]),
+    ("pyramid", [[4097, 10], 64], [[4097, 10], [513, 2]]),
+    ("pyramid", [[10, 65537], 4096], [[10, 65537], [2, 8193]]),
+    ("pyramid", [[300000, 200000], 4096], [[300000, 200000], [37500, 25000], [4688, 3125]]),
     ("array_of_level", [2, 3], [0, 2]),
     ("array_of_level", [3, 3], [1, 0]),
     ("array_of_level", [9, 3], [2, 3]),
@@ -439,6 +455,13 @@ def _calls() -> list[tuple[str, list[JSON]]]:
         heads = {key: None if rng.random() < 0.1 else CELLS_OBJECTS[key] for key in known}
         there = {key: [*range(rng.randrange(20))] for key in known if rng.random() < 0.5}
         calls.append(("plan_view", ["cells", view_json(view), heads, there]))
+    for _ in range(6):
+        level = rng.randrange(9)
+        region = [rng.randrange(-9, 150 >> level), rng.randrange(60000 >> level), 300, 1024]
+        calls.append(("shards", ["panorama", level, region, 0, 0, 0]))
+        _, inside = plan.fit_region(_made[WIDE], level, (region[0], region[1], 300, 1024)) or (0, ())
+        calls.append(("plan_shard", [WIDE, level, list(inside), rng.choice([{"max_error": 0}, {"mse": 13.0}]), []]))
+        calls.append(("shards", ["halves", level, [900 >> level, 3500 >> level, 768, 1024], 0, 0, 0]))
     return calls
 
 

@@ -1,7 +1,8 @@
 """Levels, arrays and shards under regions."""
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from firstlight import geometry
@@ -20,7 +21,7 @@ def test_shards_under_a_region_cover_each_of_its_samples_once(
 ) -> None:
     height, width = geometry.level_size(*size, level)
     # What every sample of the level says of itself: its shard, and where it lies in that.
-    chunks = min(chunk, size[0]), min(chunk, size[1])
+    chunks = geometry.chunk_shape(*size, chunk)
     step_y, step_x = geometry.level_size(*chunks, level)
     asked = np.full((region[2], region[3]), -1, np.int64)
     for part in geometry.shards_under(region, level, size, chunks):
@@ -50,7 +51,28 @@ def test_every_level_of_an_image_is_a_level_of_one_array(size: tuple[int, int], 
         # Only the last array, which one shard spans, is asked for levels at which shards might not meet.
         assert within < geometry.LEVELS_PER_ARRAY or array == len(arrays) - 1
     assert max(geometry.level_size(*size, levels - 1)) <= geometry.BASE_SIDE
-    assert max(arrays[-1]) <= chunk
+    assert [geometry.chunk_shape(*array, chunk) == array for array in arrays] == [False] * (len(arrays) - 1) + [True]
+
+
+@given(st.tuples(st.integers(1, 200000), st.integers(1, 200000)), st.sampled_from([8, 256, 4096, 65536]))
+@example((2700, 5400), 4096)
+@example((256, 65536), 4096)
+@example((1, 65537), 65536)
+def test_what_fits_into_one_shard_is_one(size: tuple[int, int], chunk: int) -> None:
+    sides = geometry.chunk_shape(*size, chunk)
+    assert sides[0] * sides[1] <= chunk * chunk
+    assert max(sides) <= geometry.MAX_SHARD_SIDE
+    if size[0] * size[1] <= chunk * chunk and max(size) <= geometry.MAX_SHARD_SIDE:
+        assert sides == size
+    else:
+        assert sides == (min(size[0], chunk), min(size[1], chunk))
+        assert sides != size
+
+
+@pytest.mark.parametrize("chunk", [0, 7, 12, 65544, -8])
+def test_a_chunk_is_a_multiple_of_8(chunk: int) -> None:
+    with pytest.raises(ValueError, match=f"multiple of 8 from 8 to 65536, not {chunk}"):
+        geometry.chunk_shape(10, 10, chunk)
 
 
 @given(
@@ -82,5 +104,5 @@ def test_a_viewport_touches_at_most_nine_shards(
     h, w = int(768 / scale) + 1, int(1024 / scale) + 1
     height, width = geometry.level_size(*size, level)
     region = int(centre[0] * height) - h // 2, int(centre[1] * width) - w // 2, h, w
-    chunk = min(arrays[array][0], 4096), min(arrays[array][1], 4096)
+    chunk = geometry.chunk_shape(*arrays[array], geometry.DEFAULT_CHUNK)
     assert len(geometry.shards_under(region, within, arrays[array], chunk)) <= 9

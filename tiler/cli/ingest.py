@@ -31,7 +31,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--overwrite", action="store_true", help="replace an image that is there")
     parser.add_argument("--name", help="the image's name (default: the file's)")
     parser.add_argument(
-        "--chunk", type=count, default=4096, metavar="N", help="side of a shard in samples (default: 4096)"
+        "--chunk", type=count, default=4096, metavar="N", help="shards hold up to N x N samples (default: 4096)"
     )
     parser.add_argument("--threads", type=count, metavar="N", help="default: one per processor")
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")

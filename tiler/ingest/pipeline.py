@@ -55,7 +55,7 @@ def ingest(
     overwrite : bool
         Replace an image that is there.
     chunk : int
-        Greatest side of a shard, in samples; a multiple of 8.
+        A shard holds at most chunk x chunk samples (see `geometry.chunk_shape`); a multiple of 8.
     threads : int, optional
         Default: one per processor.
     progress, note : callable, optional

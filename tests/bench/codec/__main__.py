@@ -17,7 +17,7 @@ from support import record
 from support.images import DATA
 from support.servers import ROOT
 
-from . import distortion, goals, lossless, plots, speed, viewport
+from . import bounds, distortion, goals, lossless, plots, speed, viewport
 from .peers import versions
 from .planes import Plane, planes
 from .stored import Stored
@@ -39,10 +39,11 @@ class Results:
     distortion: list[Row] = field(default_factory=list)
     speed: list[Row] = field(default_factory=list)
     viewport: list[Row] = field(default_factory=list)
+    bounds: list[Row] = field(default_factory=list)
 
     @property
     def goals(self) -> list[Row]:
-        return goals.table(self.lossless, self.distortion, self.speed, self.viewport)
+        return goals.table(self.lossless, self.distortion, self.speed, self.viewport, self.bounds)
 
 
 def run(images: Path, *, viewports: int, rounds: int, quick: bool, grid: int = viewport.GRID) -> Results:
@@ -57,17 +58,28 @@ def run(images: Path, *, viewports: int, rounds: int, quick: bool, grid: int = v
             if small:
                 results.lossless += lossless.measure(plane, stored)
                 results.distortion += distortion.measure(plane.crop(4096))
+                results.bounds += bounds.measure(plane.crop(4096))
             # Channels of an image are much alike.
             if small and plane.channel == 0 and plane.mpixel >= speed.LEAST_MPIXEL:
                 results.speed.append(speed.measure(plane, rounds, wasm))
             if plane.channel == 0 and _views(plane):
                 results.viewport += viewport.measure(plane, stored, viewports, grid)
+            if plane.channel == 0 and (mirrored := _mirrored(plane)):
+                results.viewport += viewport.measure(mirrored, Stored(mirrored), viewports, grid)
     return results
 
 
 def _views(plane: Plane) -> bool:
-    """8-bit images must be large; of 16 bits there are few large ones, so that smaller ones stand in."""
+    """8-bit images must be large; of 16 bits there are few large ones, so that smaller ones are viewed too."""
     return viewport.fits(plane) and (plane.samples.itemsize > 1 or plane.mpixel >= goals.VIEWPORT_FROM)
+
+
+def _mirrored(plane: Plane) -> Plane | None:
+    """A large 16-bit plane made of a smaller one: a real picture's statistics."""
+    if plane.samples.itemsize == 1 or plane.mpixel >= goals.VIEWPORT_FROM or 4 * plane.mpixel < goals.VIEWPORT_FROM:
+        return None
+    large = plane.mirror()
+    return large if viewport.fits(large) else None
 
 
 def _chosen(images: Path) -> Iterator[tuple[Plane, bool]]:
@@ -92,6 +104,7 @@ def write(results: Results, folder: str) -> list[Path]:
         "speed": results.speed,
         "viewport_jpeg": [row for row in results.viewport if row["against"] == "JPEG tiles"],
         "viewport_zarr": [row for row in results.viewport if row["against"] == "Zarr chunks"],
+        "bounds": results.bounds,
         "goals": results.goals,
     }
     written = [record.write(f"{folder}/{name}", rows, **context) for name, rows in tables.items() if rows]

@@ -1,7 +1,7 @@
 """The pictures that are measured: two-dimensional planes and RGB pictures out of a folder of image files."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,11 +25,14 @@ class Plane:
         The image's, with the channel where it has several.
     samples : ndarray, (height, width) or (height, width, 3)
     channel : int
+    mirrored : bool
+        Whether it was made by `mirror`.
     """
 
     name: str
     samples: Samples
     channel: int = 0
+    mirrored: bool = False
 
     @property
     def rgb(self) -> bool:
@@ -54,7 +57,13 @@ class Plane:
         """The middle of the plane, at most side x side."""
         height, width = self.samples.shape[:2]
         y, x = max(height - side, 0) // 2, max(width - side, 0) // 2
-        return Plane(self.name, np.ascontiguousarray(self.samples[y : y + side, x : x + side]), self.channel)
+        return replace(self, samples=np.ascontiguousarray(self.samples[y : y + side, x : x + side]))
+
+    def mirror(self) -> "Plane":
+        """Four times the plane: mirrored at its right and lower edges, so that it goes on without a seam."""
+        height, width = self.samples.shape[:2]
+        sides = ((0, height), (0, width), (0, 0))[: self.samples.ndim]
+        return replace(self, samples=np.pad(self.samples, sides, "symmetric"), mirrored=True)
 
 
 def planes(folder: Path) -> Iterator[Plane]:

@@ -5,14 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firstlight import codecs
+from firstlight import codecs, geometry
 from firstlight.codecs import Decoder, Index, Region
 
 from .planes import Plane, Samples
-
-CHUNK = 4096
-# Array n + 1 is made of level 3 of array n.
-OVERVIEW_LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +48,9 @@ class Stored:
         self.size = sum(len(shard.data) for shard in self.shards)
         shards, samples = self.shards, plane.samples
         while len(shards) > 1:
-            shape = tuple(-(-n >> OVERVIEW_LEVEL) for n in samples.shape[:2])
-            samples = _picture(shards, samples, OVERVIEW_LEVEL, (0, 0, *shape))
+            level = geometry.LEVELS_PER_ARRAY
+            height, width = geometry.level_size(samples.shape[0], samples.shape[1], level)
+            samples = _picture(shards, samples, level, (0, 0, height, width))
             shards = _cut(samples)
             self.size += sum(len(shard.data) for shard in shards)
         self._like = plane.samples[:1, :1]
@@ -64,10 +61,12 @@ class Stored:
 
 
 def _cut(samples: Samples) -> list[Shard]:
+    height, width = samples.shape[:2]
+    tall, wide = geometry.chunk_shape(height, width, geometry.DEFAULT_CHUNK)
     shards = []
-    for y in range(0, samples.shape[0], CHUNK):
-        for x in range(0, samples.shape[1], CHUNK):
-            data = codecs.encode(samples[y : y + CHUNK, x : x + CHUNK])
+    for y in range(0, height, tall):
+        for x in range(0, width, wide):
+            data = codecs.encode(samples[y : y + tall, x : x + wide])
             shards.append(Shard(y, x, memoryview(data), Index.parse(data)))
     return shards
 

@@ -59,7 +59,7 @@ def measure(plane: Plane, stored: Stored, count: int, grid: int = GRID, seed: in
         y, x = (int(random.integers(first, n + 1)) for n in (height - HEIGHT, width - WIDTH))
         region = (y, x, HEIGHT, WIDTH)
         found = _against_jpeg(plane, stored, region, grid) if is_8_bit(plane) else _against_zarr(plane, stored, region)
-        rows.append({**plane.row(), "y": y, "x": x, **found})
+        rows.append({**plane.row(), "mirrored": plane.mirrored, "y": y, "x": x, **found})
     return rows
 
 

@@ -35,10 +35,20 @@ export function shardLevels([height, width]: Size): number {
   return level;
 }
 
+/**
+ * Size of the shards of an array: all of it where it has no more than chunk x chunk samples and no side is more than a
+ * shard may have; else it is cut at every `chunk` samples of y and of x.
+ */
+export function chunkShape([height, width]: Size, chunk: number): Size {
+  if (height * width <= chunk * chunk && Math.max(height, width) <= MAX_SHARD_SIDE) return [height, width];
+  return [Math.min(height, chunk), Math.min(width, chunk)];
+}
+
 /** Size of every array of an image, finest first: level 0, 3, 6 ... until one shard holds it all. */
 export function pyramid(size: Size, chunk: number): Size[] {
   const sizes = [size];
-  for (let last = size; Math.max(...last) > chunk; sizes.push(last)) last = levelSize(last, LEVELS_PER_ARRAY);
+  for (let last = size; chunkShape(last, chunk).join() !== last.join(); sizes.push(last))
+    last = levelSize(last, LEVELS_PER_ARRAY);
   return sizes;
 }
 

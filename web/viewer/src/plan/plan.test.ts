@@ -16,6 +16,7 @@ import {
 } from "@firstlight/codecs";
 import {
   arrayOfLevel,
+  chunkShape,
   clipRegion,
   levelCount,
   levelForZoom,
@@ -145,6 +146,7 @@ const CALLS: Record<string, (...args: Json[]) => Json> = {
   clip_region: clipRegion,
   scale_region: scaleRegion,
   level_size: levelSize,
+  chunk_shape: chunkShape,
   pyramid,
   shard_levels: shardLevels,
   level_count: levelCount,
