@@ -138,7 +138,8 @@ def test_prefixes_of_all_tiles_at_once() -> None:
                 decoder.add_prefix(segment, part(segment)[: rng.integers(INDEX.length(segment) + 1)])
         found = decoder.decode()
         assert decoder.decode(1).shape == (300, 350, 3)
-        assert ((found.astype(int) - SAMPLES) ** 2).mean() <= ((before.astype(int) - SAMPLES) ** 2).mean()
+        now, last = (float(((p.astype(int) - SAMPLES) ** 2).mean()) for p in (found, before))
+        assert now <= last * 1.001
         assert np.abs(found.astype(int) - SAMPLES).max() <= decoder.bound(0)
 
 
