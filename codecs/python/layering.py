@@ -31,7 +31,8 @@ MOST_LAYERS = 24
 # From these parts of the contrast range on steps of chroma are so much wider: eyes forgive that.
 CHROMA = ((1 / 16, 4), (1 / 12, 2))
 
-# Down to these parts of the contrast range bit-planes of level 0, 1, and coarser are split where a layer ends within them.
+# Down to these parts of the contrast range bit-planes of level 0, 1, and coarser are split where a layer ends within
+# them.
 SPLIT = (1 / 2, 1 / 6, 1 / 12)
 
 # A uniform quantiser of step D leaves D^2 / 12; a bit more halves D and so lowers that by D^2 / 12 x 2 ln 2 a bit.
@@ -123,6 +124,7 @@ def groups(index: Index, errors: NDArray[np.float64], lengths: NDArray[np.uint32
     bits = 8 * np.cumsum(lengths.sum(axis=0, dtype=np.float64)) / (index.width * index.height)
     preview = 1 + int(np.searchsorted(bits, _PREVIEW_BITS))
     if preview + _ENOUGH_LAYERS <= min((start for start in (*starts, layers) if start >= preview), default=0):
+        starts.discard(preview - 1)  # no group of a single layer
         starts.add(preview)
     return tuple(sorted(starts))
 
