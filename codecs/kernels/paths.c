@@ -24,6 +24,9 @@ const fl_tile_ops *fl_tile_ops_for(uint32_t path) {
                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512ifma") &&
                  __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
                  __builtin_cpu_supports("gfni") && __builtin_cpu_supports("avx512vpopcntdq");
+#if defined(FL_NO_AVX512)
+    avx512 = 0; /* a build to measure the other way of such processors */
+#endif
     if (avx2 && avx512 && (path == FL_PATH_BEST || path == FL_PATH_AVX512)) return &ops_avx512;
     if (avx2 && (path == FL_PATH_BEST || path == FL_PATH_SIMD)) return &ops_avx2;
 #endif

@@ -66,8 +66,12 @@
 #include "rows_ops.h"
 
 int fl_has_avx512(void) {
+#if defined(FL_NO_AVX512)
+    return 0; /* as in paths.c */
+#else
     return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi");
+#endif
 }
 
 const fl_rows_16 *fl_get_rows_16(void) {
