@@ -25,7 +25,7 @@ _CODES = 3328
 # than the estimate sees, and the 9/7-M has wider margins and error bounds: it is to save 1 % in truth. The others must
 # pay for what they lose at low rates: no colour transform costs 1 to 3 dB at half a bit a pixel even where it is as
 # small, and S-Haar 1 to 2 dB.
-TRANSFORM_WEIGHT = {0: 1.0, 1: 1.0225, 2: 1.02}
+TRANSFORM_WEIGHT = {0: 1.0, 1: 1.0225, 2: 1.08}
 COLOUR_WEIGHT = {0: 1.04, 1: 1.0, 2: 1.0}
 
 
