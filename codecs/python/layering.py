@@ -29,7 +29,7 @@ LEAST = 1.0
 MOST_LAYERS = 24
 
 # From these parts of the contrast range on steps of chroma are so much wider: eyes forgive that.
-CHROMA = ((1 / 16, 4), (1 / 12, 2))
+CHROMA = ((1 / 16, 3), (1 / 10, 2))
 
 # Down to these parts of the contrast range bit-planes of level 0, 1, and coarser are split where a layer ends within
 # them.
