@@ -22,8 +22,8 @@ ROOT = HERE.parents[1]
 DATA = ROOT / "tests" / "data"
 LIBFUZZER = ROOT / "build" / "libfuzzer"
 # How many found inputs are kept of each target, the smallest first, and the most bytes of one.
-KEPT = {"shard": 70, "index": 30, "roundtrip": 30}
-MOST_BYTES = 8192
+KEPT = {"shard": 24, "index": 12, "roundtrip": 12}
+MOST_BYTES = 4096
 
 
 def shards() -> None:
