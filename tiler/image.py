@@ -15,7 +15,7 @@ import json
 import math
 import operator
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -291,7 +291,7 @@ class Image:
         """What it takes to see a shard's part; None where the shard has nothing there."""
         if plan.fit_region(shard.index, wish.ref.level, wish.ref.region) is None:
             return None
-        return plan.plan_part(wish, shard.index, shard.segments)
+        return plan.plan_part(wish, shard.index, shard.segments, alone=True)
 
     async def _read_part(self, shard: Shard, wish: plan.ViewPart, threads: int, place: Place) -> None:
         """Fetch, decode and place what a shard has of a part."""
@@ -343,7 +343,7 @@ class Image:
             planned = None if shard is None else self._plan(shard, part.wish)
             if shard is None or planned is None:
                 continue
-            grown = _Growing(part, shard, self._reader.decoder(shard, planned.wanted, threads))
+            grown = _Growing(part, shard, self._reader.decoder(shard, planned.wanted, threads), planned.wanted)
             growing.append(grown)
             for rank, request in planned.requests:
                 steps.setdefault(rank[0], []).append((rank, request, grown))
@@ -384,8 +384,9 @@ class Image:
 class _Growing:
     """A part of a stream: its decoder takes segments as they come."""
 
-    def __init__(self, part: Part, shard: Shard, decoder: Decoder) -> None:
+    def __init__(self, part: Part, shard: Shard, decoder: Decoder, wanted: Iterable[int]) -> None:
         self.part = part
+        self._missing = {segment for segment in wanted if not decoder.has(segment)}
         self.shard = shard
         self.decoder = decoder
         fitted = plan.fit_region(shard.index, part.wish.ref.level, part.wish.ref.region)
@@ -393,12 +394,14 @@ class _Growing:
         self._level, self._region = fitted
 
     def take(self, request: plan.Request) -> None:
-        for segment in request.segments:
+        for segment in self._missing.intersection(request.segments):
+            self._missing.discard(segment)
             self.decoder.add(segment, self.shard.segments[segment])
 
     def bound(self) -> int:
-        """Of what the decoder would give now."""
-        return self.decoder.bound(self._level, self._region)
+        """Of what the decoder would give now: never more than it was before."""
+        decoder = self.decoder
+        return (decoder.bound if self._missing else decoder.exact_bound)(self._level, self._region)
 
     def mse(self) -> float:
         """As `bound`: the mean squared error to expect."""

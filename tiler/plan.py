@@ -224,19 +224,21 @@ def head_request(layout: ImageLayout, part: ViewPart) -> tuple[Rank, Request]:
     return rank, Request(ref.key, 0, layout.arrays[ref.array].head_bytes)
 
 
-def plan_part(part: ViewPart, index: Index, have: Container[int]) -> ShardPlan:
+def plan_part(part: ViewPart, index: Index, have: Container[int], *, alone: bool = False) -> ShardPlan:
     """What a view still needs of a shard whose head is known.
 
     Parameters
     ----------
     have : container of int
         Segments that are there or on their way: no request covers a byte of them.
+    alone : bool
+        The picture will be made of `ShardPlan.wanted` alone, and not of others that are there too.
     """
     fitted = fit_region(index, part.ref.level, part.ref.region)
     if fitted is None:
         return ShardPlan([], [])
     level, region = fitted
-    layers = choose(index, level, region, part.tolerance)
+    layers = choose(index, level, region, part.tolerance, alone=alone)
     scale = 1 << (part.ref.level - level)
     centre = (part.centre[0] * scale, part.centre[1] * scale)
     runs = _join_steps(index, _steps(index, level, region, layers, have, centre), have)
@@ -248,11 +250,11 @@ def plan_part(part: ViewPart, index: Index, have: Container[int]) -> ShardPlan:
     return ShardPlan(segments_for(index, level, region, layers), sorted(requests, key=lambda item: item[0]))
 
 
-def choose(index: Index, level: int, region: Region, tolerance: Tolerance) -> tuple[int, ...]:
-    """How many layers of every level of a shard to have for a tolerance, by the fewest bytes."""
+def choose(index: Index, level: int, region: Region, tolerance: Tolerance, *, alone: bool = False) -> tuple[int, ...]:
+    """How many layers of every level of a shard to have for a tolerance, by the fewest bytes. `alone`: no others."""
     if tolerance.mse is not None:
         return choose_for_mse(index, level, tolerance.mse)
-    return choose_layers(index, level, region, tolerance.max_error or 0)
+    return choose_layers(index, level, region, tolerance.max_error or 0, exactly=alone)
 
 
 def complete_layers(index: Index, level: int, region: Region, have: Container[int]) -> tuple[int, ...]:

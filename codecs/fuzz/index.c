@@ -39,8 +39,9 @@ static void check_tables(const fl_info *info) {
 static void write_again(const fl_info *info, const uint32_t *offsets, const uint16_t *values) {
     uint32_t *lengths = exactly(info->segments * sizeof(uint32_t));
     for (uint32_t s = 0; s < info->segments; s++) lengths[s] = offsets[s + 1u] - offsets[s];
-    /* A number takes 31 steps to its bit length at most, of 10 bits each if none is likely, and 31 more. */
-    size_t capacity = 8192u + (size_t)info->values * 12u + (size_t)info->segments * 44u, written = 0;
+    /* A number takes 31 steps to its bit length at most, of 10 bits each if none is likely, and 31 more. Tables have
+     * some 200. */
+    size_t capacity = 12288u + (size_t)info->values * 12u + (size_t)info->segments * 44u, written = 0;
     uint8_t *out = exactly(capacity);
     require(fl_head_write(info, values, lengths, out, capacity, &written) == FL_OK && written <= capacity);
     uint8_t *head = exactly(written);
@@ -70,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     enum { FRONT = 8 }; /* magic, version, codec, a size of two bytes */
     if (size < 24u || size + FRONT >= 1u << 14) return 0;
     uint8_t *head = exactly(size + FRONT);
-    memcpy(head, "FLSH\3\0", 6);
+    memcpy(head, "FLSH\4\0", 6);
     size += FRONT;
     head[6] = (uint8_t)(size | 128u);
     head[7] = (uint8_t)(size >> 7);

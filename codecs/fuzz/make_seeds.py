@@ -63,10 +63,10 @@ def one_layer(samples: NDArray[np.uint8]) -> bytes:
     _native.forward(info, samples, (width * height, width, 1), planes)
     index = codecs.Index(info, np.zeros(1, np.uint32))
     tiles = [(level, 0) for level in reversed(range(len(index.levels)))]
-    share = layering.layering(index, 255, [])
+    share = layering.layering(index, 255, [], ())
     data, lengths, reports = _native.encode_tiles(info, share, planes, np.array(tiles, np.uint32))
     info = _native.set_errors(info, planes, np.frombuffer(reports, layering.REPORT), None)
-    first = np.frombuffer(lengths, np.uint32).reshape(-1, layering.MAX_LAYERS)[:, 0]
+    first = np.frombuffer(lengths, np.uint32).reshape(-1, layering.MOST_LAYERS)[:, 0]
     return _native.write_head(info, None, np.ascontiguousarray(first)) + data
 
 

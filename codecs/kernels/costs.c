@@ -1,5 +1,5 @@
 /* What each pass of a tile costs and is worth: the choice of tables by what the counted symbols cost with each (SPEC
- * 3.6.4), trials of adaptive coding, and the squared error that a pass takes away. */
+ * 3.6.4), what adaptive models would, and the squared error that a pass takes away. */
 #include "encode.h"
 
 /* WebAssembly decodes only. */
@@ -160,35 +160,57 @@ static uint32_t written(const fl_coder *c, const uint8_t *start) {
     return (uint32_t)fl_encoder_position(c, start) * 8u * COST_ONE - (uint32_t)logarithm(c->range);
 }
 
-/* What block flags cost, and the symbols of the first passes with adaptive models. */
-static void try_adaptive(fl_encoder *e, uint32_t component, uint32_t most_symbols) {
+/* An adaptive model to reckon with: P(0) in 1/32768, and how many symbols it has seen. It stands for so many symbols of
+ * before as its rate of updates tells. */
+typedef struct {
+    uint32_t zero, seen;
+} assumed_model;
+enum { LEAST_MEMORY = 10, MOST_MEMORY = 80 };
+
+/* The mean of P(0) of `n` symbols of which n0 are zeros and of `memory` symbols before. */
+static uint32_t mean_zero(const assumed_model *model, uint32_t memory, uint32_t n0, uint32_t n) {
+    return (uint32_t)(((uint64_t)model->zero * memory + ((uint64_t)n0 << FL_PROBABILITY_BITS)) / (memory + n));
+}
+
+/* About what zeros and ones in any order cost, within a hundredth of what they do if they are some hundred: what they
+ * would with the model half way from what it is to what they are, and learning that. */
+static uint32_t expected_cost(assumed_model *model, uint32_t zeros, uint32_t ones) {
+    const uint32_t n = zeros + ones, memory = fl_min(LEAST_MEMORY + model->seen, MOST_MEMORY);
+    const uint32_t certain = 1u << FL_PROBABILITY_BITS, least = 31u;
+    const uint32_t zero = fl_max(least, fl_min(mean_zero(model, memory, zeros, n), certain - least));
+    const uint32_t whole = FL_PROBABILITY_BITS * COST_ONE;
+    const uint32_t cost =
+        zeros * (whole - (uint32_t)logarithm(zero)) + ones * (whole - (uint32_t)logarithm(certain - zero));
+    model->zero = mean_zero(model, memory * memory / (memory + n), zeros, n);
+    model->seen += n;
+    return cost + (uint32_t)(logarithm(memory + n) - logarithm(memory)) / 2u;
+}
+
+static uint32_t cost_adaptive(assumed_model *models, pass_part part, const symbol_counts *counts) {
+    assumed_model *bits = models + (part == FIRST_PART ? FIRST_MODELS : 0);
+    uint32_t cost = 0;
+    for (uint32_t i = 0; i < BIT_CONTEXTS; i++)
+        if (counts->bits[i] + counts->bits[i + SYMBOL_ONE] > 0)
+            cost += expected_cost(&bits[i], counts->bits[i], counts->bits[i + SYMBOL_ONE]);
+    for (uint32_t i = 0; i < 16u; i++)
+        if (counts->signs[i] + counts->signs[i + SYMBOL_ONE] > 0)
+            cost += expected_cost(&models[BIT_CONTEXTS + fl_sign_context[i]], counts->signs[i],
+                                  counts->signs[i + SYMBOL_ONE]);
+    return cost;
+}
+
+/* What block flags cost. */
+static void cost_flags(fl_encoder *e, uint32_t component) {
     coded_component *own = &e->component[component];
     fl_component *k = &e->tile.component[component];
     const component_models fresh = k->models;
     fl_coder coder;
-    uint32_t symbols = 0, trying = 1;
     fl_encoder_start(&coder, e->sequence, e->sequence + sizeof e->sequence);
-    own->tried = 0;
     for (uint32_t s = 0; s < own->passes; s++) {
-        coded_pass *pass = &own->pass[s];
-        const band *band = &k->bands[pass_band(s)];
-        if (!pass_is(k, s)) {
-            own->tried += trying;
-            continue;
-        }
-        uint32_t before = written(&coder, e->sequence), after;
-        if (pass_opens(k, s))
-            fl_write_flags(&coder, k, pass_band(s), pass_plane(k, s), own->reach[pass_band(s)] + FIRST_BLOCK);
-        after = written(&coder, e->sequence);
-        pass->flags_cost = after - before;
-        symbols += pass->bit_count + pass->sign_count;
-        trying &= symbols <= most_symbols;
-        if (!trying) continue;
-        if (pass->bit_count > 0)
-            fl_write_symbols(&coder, e, band, pass_part_of(k, s), pass, k->models.symbol[pass_band(s)]);
-        pass->adaptive_cost = written(&coder, e->sequence) - after;
-        trying &= !coder.full;
-        own->tried += trying;
+        if (!pass_is(k, s) || !pass_opens(k, s)) continue;
+        const uint32_t b = pass_band(s), before = written(&coder, e->sequence);
+        fl_write_flags(&coder, k, b, pass_plane(k, s), own->reach[b] + FIRST_BLOCK);
+        own->pass[s].flags_cost = written(&coder, e->sequence) - before;
     }
     k->models = fresh;
     fl_fill(k->active, 0, sizeof k->active);
@@ -216,7 +238,12 @@ void fl_take_component(fl_encoder *e, const fl_encode_ops *ops, uint32_t compone
     fl_component *k = &e->tile.component[component];
     table_choice last[SETS] = {{NO_TABLE, {0}}, {NO_TABLE, {0}}, {NO_TABLE, {0}}};
     uint32_t begun[BANDS]; /* the plane at which a band's first block becomes active + 1 */
+    assumed_model models[BANDS][MODELS];
+    for (uint32_t b = 0; b < BANDS; b++)
+        for (uint32_t i = 0; i < MODELS; i++) models[b][i] = (assumed_model){k->models.symbol[b][i].zero, 0};
+    uint32_t symbols = 0;
     own->passes = PLACES * k->planes;
+    own->tried = 0;
     fl_copy(k->active, own->reach, sizeof k->active);
     for (uint32_t b = 0; b < BANDS; b++) {
         begun[b] = 0;
@@ -232,13 +259,18 @@ void fl_take_component(fl_encoder *e, const fl_encode_ops *ops, uint32_t compone
         pass->bit_count = pass->sign_count = pass->flags_cost = pass->static_cost = pass->adaptive_cost = 0;
         pass->gain = 0;
         pass->choice.coded = 0;
+        if (pass_is(k, s)) {
+            ops->take_pass(e, k, b, plane, part, pass, &counts);
+            symbols += pass->bit_count + pass->sign_count;
+        }
+        if (symbols <= most_adaptive) own->tried = s + 1u;
         if (!pass_is(k, s)) continue;
-        ops->take_pass(e, k, b, plane, part, pass, &counts);
+        if (pass->bit_count > 0) pass->adaptive_cost = cost_adaptive(models[b], part, &counts);
         pass->has_refinement = part != FIRST_PART && begun[b] > plane + 1u;
         pass->gain = gain_of(pass, plane);
         if (begun[b] > plane) choose(e, ops, &counts, last, pass);
     }
     fl_fill(k->active, 0, sizeof k->active);
-    try_adaptive(e, component, most_adaptive);
+    cost_flags(e, component);
 }
 #endif

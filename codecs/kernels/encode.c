@@ -217,7 +217,7 @@ static void choose_adaptive(fl_encoder *e, const input *in) {
 /* Magnitudes, symbols and costs of all components. Returns 0 if there is a coefficient of too many bits. */
 static int take_tile(fl_encoder *e, const fl_encode_ops *ops, const input *in, const fl_layering *layering,
                      uint32_t level) {
-    const uint32_t most = may_be_adaptive(in) ? UINT32_MAX : most_adaptive(in);
+    const uint32_t most = may_be_adaptive(in) ? MOST_ADAPTIVE : most_adaptive(in);
     fl_tile_start(&e->tile, in->info->components);
     fl_start_costs(&e->costs);
     e->symbol_count = e->sign_count = 0;

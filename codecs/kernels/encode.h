@@ -10,9 +10,10 @@ enum { MOST_SIGNS = FL_MAX_COMPONENTS * BANDS * FL_MAX_TILE * FL_MAX_TILE, MOST_
 enum { SLICES = 3 }; /* of 8 planes */
 enum { BLOCKS_DOWN = FL_MAX_TILE / BLOCK_ROWS };
 /* The tile's range-coder sequence: at most 2 bytes a block flag and 50 bytes a choice, 32 bytes to begin a layer, and
- * room for the symbols of adaptive layers; there may be too many for that, then they are not coded so. */
+ * of each component so many adaptive symbols of at most 10.1 bits (rangecoder.h). */
+enum { MOST_ADAPTIVE = 1 << 17 };
 enum { MOST_FLAGS = FL_MAX_COMPONENTS * MOST_PASSES * (2 * BLOCKS_DOWN * BLOCKS_X + 50) + 32 * FL_MAX_LAYERS };
-enum { MOST_SEQUENCE = MOST_FLAGS + (1 << 16) };
+enum { MOST_SEQUENCE = MOST_FLAGS + FL_MAX_COMPONENTS * MOST_ADAPTIVE / 3 * 4 };
 /* Symbols that the search for the lanes' first states looks at: more than 31 bits a lane. */
 enum { TAIL_OF_LANE = 64, MOST_TAIL = TAIL_OF_LANE * MAX_LANES };
 

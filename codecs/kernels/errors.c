@@ -125,3 +125,15 @@ fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_
     }
     return FL_OK;
 }
+
+fl_status fl_wavelet_set_measured(fl_info *info, const uint32_t *layers, uint32_t count, const uint32_t *apart_by,
+                                  const uint16_t *values) {
+    if (info->values > 0 && !values) return FL_INVALID;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < fl_measured_levels(info); k++) {
+            const uint32_t steps = apart_by[i * FL_MEASURED_LEVELS + k];
+            if (layers[i] < 1 || layers[i] >= info->level[k].layers) return FL_INVALID;
+            info->level[k].measured[layers[i]] = info->values > 0 ? apart(info, values, steps) : steps;
+        }
+    return FL_OK;
+}

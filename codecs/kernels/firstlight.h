@@ -16,13 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FL_FORMAT_VERSION 3u
+#define FL_FORMAT_VERSION 4u
 #define FL_MAX_SIDE 65536u
 #define FL_MAX_LEVELS 14u /* decompositions; 65536 >> 14 = 4 */
 #define FL_MAX_LAYERS 24u
 #define FL_MAX_GROUPS 5u
 #define FL_MAX_COMPONENTS 4u
 #define FL_MAX_PLANES 22u
+#define FL_MEASURED_LEVELS 3u /* the finest ones: others are cheap to have exactly */
 
 typedef enum {
     FL_OK = 0,
@@ -51,7 +52,11 @@ typedef struct {
     uint32_t error[FL_MAX_LAYERS + 1];
     /* mse[n]: what it then adds to the mean squared error, an estimate; a code, see fl_mse_value (SPEC 2.4). */
     uint32_t mse[FL_MAX_LAYERS + 1];
+    /* measured[n]: bound on |error| of a picture of this level that has of every level exactly the first n layers, or
+     * all if there are fewer; FL_NOT_MEASURED where it is not known, so in all but the finest levels (SPEC 2.4). */
+    uint32_t measured[FL_MAX_LAYERS + 1];
 } fl_level;
+#define FL_NOT_MEASURED UINT32_MAX
 
 /* A parsed head. All fields are uint32 so that bindings can read it as a flat array. */
 typedef struct {
@@ -102,7 +107,7 @@ FL_EXPORT fl_status fl_head_values(const uint8_t *data, size_t size, const fl_in
 
 /* Fill the derived fields of *info (levels, tiles, segments, margin ...) from codec, width, height, components, bits,
  * is_signed, colour, transform, values, groups, group_start and level[0].layers (the number of layers of every level
- * but the coarsest): the encoder's defaults. Errors are left 0. */
+ * but the coarsest): the encoder's defaults. Errors are left 0, nothing is measured. */
 FL_EXPORT fl_status fl_head_plan(fl_info *info);
 
 /* Mean squared error of a code in fl_level.mse, in squared sample units; the code of the nearest one. */
@@ -158,6 +163,8 @@ typedef struct {
     double slope[FL_MAX_COMPONENTS][FL_MAX_LAYERS];
     /* Planes of a level may be split where a layer of at least this slope ends: it takes time to decode them. */
     double split[FL_MAX_LEVELS];
+    /* Bit n: after n layers no plane is in part there. */
+    uint64_t whole;
 } fl_layering;
 
 /* What an encoded tile has after n layers (index n; 0: nothing). */
@@ -224,6 +231,26 @@ FL_EXPORT fl_status fl_wavelet_forward(const fl_info *info, const void *samples,
  * (reports[info->tiles], in the order of first_tile), and the value table, if any. */
 FL_EXPORT fl_status fl_wavelet_errors(fl_info *info, const int32_t *planes, const fl_tile_report *reports,
                                       const uint16_t *values);
+
+/* How many of its levels have measured errors. */
+static inline uint32_t fl_measured_levels(const fl_info *info) {
+    return info->levels < FL_MEASURED_LEVELS ? info->levels : FL_MEASURED_LEVELS;
+}
+
+/* How far a picture of level k < fl_measured_levels is off in rows [first >> k, (first + height - 1 >> k) + 1) if of
+ * every level it has the first layers[i] layers and no others: apart[i * FL_MEASURED_LEVELS + k], for i < count; in
+ * units of coded samples (of a value table: in places). Of numbers of layers that fl_layering calls whole. planes,
+ * samples: of fl_wavelet_forward.
+ */
+FL_EXPORT size_t fl_wavelet_measure_workspace(const fl_info *info, uint32_t height);
+FL_EXPORT fl_status fl_wavelet_measure(const fl_info *info, const int32_t *planes, const fl_tile_report *reports,
+                                       const uint32_t *layers, uint32_t count, uint32_t first, uint32_t height,
+                                       const void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y, ptrdiff_t stride_x,
+                                       uint32_t *apart, void *workspace);
+
+/* Set measured[layers[i]] of these levels to apart[i * FL_MEASURED_LEVELS + k], in units of samples. */
+FL_EXPORT fl_status fl_wavelet_set_measured(fl_info *info, const uint32_t *layers, uint32_t count,
+                                            const uint32_t *apart, const uint16_t *values);
 
 /* Inverse transform of a region of a level: samples [x, x+width) x [y, y+height) of that level, clipped to the
  * sample range. tiles[level.first_tile + tile] points to that tile's coefficients of all components (int32 where

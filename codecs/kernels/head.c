@@ -55,10 +55,10 @@ static fl_status fill_geometry(fl_info *info) {
     return FL_OK;
 }
 
-static int groups_are_legal(const fl_info *info) {
+static int groups_are_legal(const fl_info *info, uint32_t layers) {
     if (info->groups < 1 || info->groups > FL_MAX_GROUPS || info->group_start[0] != 0) return 0;
     for (uint32_t g = 1; g < info->groups; g++)
-        if (info->group_start[g] <= info->group_start[g - 1u] || info->group_start[g] >= FL_MAX_LAYERS) return 0;
+        if (info->group_start[g] <= info->group_start[g - 1u] || info->group_start[g] >= layers) return 0;
     return 1;
 }
 
@@ -85,6 +85,7 @@ static void fill_levels(fl_info *info, uint32_t tile_log2, uint32_t falls, uint3
         if (k > 0 && k <= MOST_FALLS && falls >> (k - 1u) & 1u && tile_log2 > 1u) tile_log2--;
         info->level[k].tile_log2 = k == info->levels ? FL_BASE_LOG2 : tile_log2;
         info->level[k].layers = k == info->levels ? 1u : layers;
+        for (uint32_t n = 0; n <= FL_MAX_LAYERS; n++) info->level[k].measured[n] = FL_NOT_MEASURED;
     }
 }
 
@@ -92,7 +93,7 @@ fl_status fl_head_plan(fl_info *info) {
     fl_status status = check_samples(info);
     uint32_t layers = info->level[0].layers;
     if (status != FL_OK) return status;
-    if (!groups_are_legal(info) || layers < 1 || layers > FL_MAX_LAYERS) return FL_INVALID;
+    if (!groups_are_legal(info, layers) || layers < 1 || layers > FL_MAX_LAYERS) return FL_INVALID;
     info->version = FL_FORMAT_VERSION;
     info->parts = info->groups;
     /* Small tiles let a view leave out what it doesn't show; a small shard is shown whole. */
@@ -187,7 +188,8 @@ static fl_status read_fixed(const uint8_t *data, size_t size, fl_info *info, rea
         others += info->part_end[g];
         if (info->part_end[g] < FL_CHECKSUM_BYTES) r->bad = 1;
     }
-    if (r->bad || !groups_are_legal(info) || others + r->at + FL_CHECKSUM_BYTES > info->head_size) return FL_CORRUPT;
+    if (r->bad || !groups_are_legal(info, layers & 31u) || others + r->at + FL_CHECKSUM_BYTES > info->head_size)
+        return FL_CORRUPT;
     info->part_end[0] = info->head_size - (uint32_t)others;
     for (uint32_t g = 1; g < info->parts; g++) info->part_end[g] += info->part_end[g - 1u];
     fill_levels(info, 1u + (tiles & 7u), tiles >> 3, layers & 31u);
@@ -316,7 +318,7 @@ static void write_before_index(writer *w, const fl_info *info, const uint16_t *v
 fl_status fl_head_write(const fl_info *info, const uint16_t *values, const uint32_t *lengths, uint8_t *out,
                         size_t capacity, size_t *written) {
     *written = 0;
-    if (check_samples(info) != FL_OK || !groups_are_legal(info)) return FL_INVALID;
+    if (check_samples(info) != FL_OK || !groups_are_legal(info, info->level[0].layers)) return FL_INVALID;
     if (info->values > 0 && !values) return FL_INVALID;
     /* The index is coded further on, then its parts are moved to where they belong: so far that none moves up. */
     writer size = {0, 0, 0};

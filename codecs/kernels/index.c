@@ -97,16 +97,24 @@ uint32_t fl_mse_code(double value) {
 
 /* Is the next code lower? Index: 0 in the table of errors; 1, 2 in the other, where errors don't, do fall. */
 enum { FALLS_ERROR = 9830, FALLS_MSE_ALONE = 20480, FALLS_MSE = 656 };
+/* Are errors after a number of layers measured? */
+enum { NOT_MEASURED = 24576 };
+/* What the code of the coarsest level's is guessed to be, with 1 added. */
+enum { FIRST_MEASURED = 16 };
 
 typedef struct {
     fl_model falls[3];
     number_models first[2], fall[2]; /* table of errors, the other */
+    fl_model is_measured;
+    number_models measured;
 } table_models;
 
 static void start_tables(table_models *m) {
     m->falls[0] = start(FALLS_ERROR);
     m->falls[1] = start(FALLS_MSE_ALONE);
     m->falls[2] = start(FALLS_MSE);
+    m->is_measured = start(NOT_MEASURED);
+    start_numbers(&m->measured);
     for (uint32_t i = 0; i < 2u; i++) {
         start_numbers(&m->first[i]);
         start_numbers(&m->fall[i]);
@@ -189,6 +197,27 @@ INLINE int code_tables(index_state *x, fl_info *info, uint32_t (*errors)[FL_MAX_
     return 1;
 }
 
+/* What was measured after the layers of a group. Returns 0 for what is no error. */
+INLINE int code_measured(index_state *x, fl_info *info, uint32_t group, const int encoding) {
+    table_models *m = &x->tables;
+    const uint32_t layers = info->level[0].layers, first = fl_group_start(info, group, layers);
+    /* Nothing is left after the last layer of the shard. */
+    const uint32_t end = fl_group_start(info, group + 1u, layers) + (group + 1u < info->parts);
+    for (uint32_t n = first + 1u; info->levels > 0 && n < end; n++) {
+        if (!fl_code(&x->coder, &m->is_measured, info->level[0].measured[n] != FL_NOT_MEASURED, encoding)) continue;
+        uint32_t guess = FIRST_MEASURED;
+        for (uint32_t k = fl_measured_levels(info); k-- > 0;) {
+            uint32_t *measured = &info->level[k].measured[n];
+            const uint32_t code =
+                code_number(&x->coder, &m->measured, guess, encoding ? step_code(*measured) + 1u : 0u, encoding);
+            if (code > FL_INDEX_CODES || step_value(code - 1u) > FL_MAX_ERROR) return 0;
+            *measured = (uint32_t)step_value(code - 1u);
+            guess = code;
+        }
+    }
+    return 1;
+}
+
 /* Lengths of a group in file order; `decoded` is the same array when decoding. Returns 0 for one that can't be written.
  */
 INLINE int code_lengths(index_state *x, const fl_info *info, uint32_t group, const uint32_t *lengths, uint32_t *decoded,
@@ -242,7 +271,9 @@ fl_status fl_index_read(const uint8_t *head, fl_info *info, uint32_t *lengths) {
             fl_decoder_start(&x.coder, head + begin, size);
         else if (!fl_decoder_resume(&x.coder, head + begin, size))
             return FL_CORRUPT;
-        if (!code_tables(&x, info, errors, g, 0) || !code_lengths(&x, info, g, lengths, lengths, 0)) return FL_CORRUPT;
+        if (!code_tables(&x, info, errors, g, 0) || !code_measured(&x, info, g, 0) ||
+            !code_lengths(&x, info, g, lengths, lengths, 0))
+            return FL_CORRUPT;
     }
     return FL_OK;
 }
@@ -254,6 +285,8 @@ static int error_codes(const fl_info *info, uint32_t (*errors)[FL_MAX_LAYERS + 1
         for (uint32_t n = 0; n <= info->level[k].layers; n++) {
             if (info->level[k].error[n] > FL_MAX_ERROR) return 0;
             errors[k][n] = step_code(info->level[k].error[n]);
+            const uint32_t measured = info->level[k].measured[n];
+            if (measured != FL_NOT_MEASURED && measured > FL_MAX_ERROR) return 0;
         }
     return 1;
 }
@@ -267,7 +300,9 @@ fl_status fl_index_write(const fl_info *info, const uint32_t *lengths, uint8_t *
     if (!error_codes(info, errors)) return FL_INVALID;
     fl_encoder_start(&x.coder, out, out + capacity);
     for (uint32_t g = 0; g < info->groups; g++) {
-        if (!code_tables(&x, &coded, errors, g, 1) || !code_lengths(&x, &coded, g, lengths, 0, 1)) return FL_INVALID;
+        if (!code_tables(&x, &coded, errors, g, 1) || !code_measured(&x, &coded, g, 1) ||
+            !code_lengths(&x, &coded, g, lengths, 0, 1))
+            return FL_INVALID;
         mark[g] = fl_encoder_mark(&x.coder, out);
     }
     const uint32_t last = info->groups - 1u;

@@ -57,6 +57,25 @@ static void share_component(const coded_component *k, const fl_component *own, c
     while (n < layers) passes[++n][component] = (uint8_t)done;
 }
 
+static int is_whole(const fl_encoder *e, const uint8_t *places) {
+    for (uint32_t c = 0; c < e->tile.components; c++) {
+        const fl_component *k = &e->tile.component[c];
+        if (places[c] % PLACES > 0 && k->split[pass_plane(k, places[c])]) return 0;
+    }
+    return 1;
+}
+
+/* Let a layer end with whole planes: with those that there are, if the layer before has no more. */
+static void make_whole(const fl_encoder *e, shared_passes passes, uint32_t layers, uint32_t n) {
+    for (uint32_t c = 0; c < e->tile.components; c++) {
+        const fl_component *k = &e->tile.component[c];
+        const uint32_t place = passes[n][c], begin = place / PLACES * PLACES;
+        if (place == begin || !k->split[pass_plane(k, place)]) continue;
+        passes[n][c] = (uint8_t)(begin >= passes[n - 1u][c] ? begin : begin + PLACES);
+        for (uint32_t i = n + 1u; i <= layers && passes[i][c] < passes[n][c]; i++) passes[i][c] = passes[n][c];
+    }
+}
+
 static uint64_t cost_between(const fl_encoder *e, const uint8_t *from, const uint8_t *to) {
     uint64_t cost = 0;
     for (uint32_t c = 0; c < e->tile.components; c++)
@@ -70,10 +89,14 @@ void fl_share_out(const fl_encoder *e, const fl_layering *layering, uint32_t lev
     for (uint32_t c = 0; c < e->tile.components; c++)
         share_component(&e->component[c], &e->tile.component[c], layering->weight[c][level], layering, layers, c,
                         passes);
+    for (uint32_t n = 1; n < layers; n++)
+        if (layering->whole >> n & 1u) make_whole(e, passes, layers, n);
     const uint64_t all = cost_between(e, passes[0], passes[layers]);
     const uint64_t least = all < LEAST_LAYER * LEAST_PART ? all / LEAST_PART : LEAST_LAYER;
     for (uint32_t n = 1; n < layers; n++)
-        if (cost_between(e, passes[n - 1u], passes[n]) < least) fl_copy(passes[n], passes[n - 1u], sizeof passes[n]);
+        if (cost_between(e, passes[n - 1u], passes[n]) < least &&
+            (!(layering->whole >> n & 1u) || is_whole(e, passes[n - 1u])))
+            fl_copy(passes[n], passes[n - 1u], sizeof passes[n]);
     /* Little is left for the last layer: the one before takes it. */
     uint32_t n = layers;
     while (n > 1u && cost_between(e, passes[n - 1u], passes[layers]) == 0) n--;

@@ -1,23 +1,9 @@
 /* Inverse transform of a region of a level from the tiles under it (SPEC 3.4): row by row, in 16 bits as long as that
  * is exact, in 32 bits otherwise. */
-#include "rows.h"
-#include "samples.h"
-#include "transform.h"
+#include "region.h"
 
-/* What is to be made of what: the arguments of fl_wavelet_region. */
-typedef struct {
-    const fl_info *info;
-    uint32_t level, width;
-    const void *const *tiles;
-    const uint8_t *wide, *trimmed;
-    const uint16_t *values;
-    uint8_t *samples;
-    fl_layout layout;
-} picture;
-
-typedef struct {
-    fl_span x, y;
-} area;
+typedef fl_picture picture;
+typedef fl_area area;
 
 /* Beside a row: three mirrored values at most; as many as keep rows of int16 aligned to 64 bytes. */
 #define BESIDE 32u
@@ -71,12 +57,18 @@ static uint32_t fits_narrow(uint32_t transform, uint32_t low, uint32_t high) {
 #undef ROWS
 #undef NAME
 
-/* In 32 bits, rows are given by the coarsest level's tile. */
+/* In 32 bits, rows are given by the coarsest level, or have been made before. */
 static void give_32(stream_32 *s) {
-    const fl_level *level = &s->picture->info->level[s->end];
-    const int32_t *coefs = s->picture->tiles[level->first_tile];
-    int32_t middle = fl_base_middle(s->picture->info, s->component);
-    if (coefs) coefs += ((size_t)s->component * level->height + s->given_y) * level->width + s->given_x.start;
+    const picture *p = s->picture;
+    if (p->made) {
+        s->given = fl_made_row(p->made, s->component, s->given_y) + s->given_x.start;
+        return;
+    }
+    const fl_level *level = &p->info->level[s->end];
+    const int32_t middle = fl_base_middle(p->info, s->component);
+    const size_t row = (size_t)s->component * level->height + s->given_y;
+    const int32_t *coefs = p->cut ? fl_plane_row(p, s->component, s->given_y) : p->tiles[level->first_tile];
+    if (coefs) coefs += (p->cut ? 0u : row * level->width) + s->given_x.start;
     for (uint32_t i = 0; i < fl_length(s->given_x); i++) s->given[i] = (coefs ? coefs[i] : 0) - middle;
 }
 
@@ -95,7 +87,8 @@ static void give_16(stream_16 *s) {
 static uint32_t make_narrow(const picture *p, area want, uint32_t first, int16_t *room) {
     stream_16 streams[FL_MAX_COMPONENTS];
     stream_32 coarser[FL_MAX_COMPONENTS];
-    uint32_t levels = p->info->levels, seam = p->info->bits > 8 ? fl_min(p->level + NARROW_LEVELS, levels) : levels;
+    const uint32_t levels = p->made ? p->level + 1u : p->info->levels;
+    const uint32_t seam = p->info->bits > 8 ? fl_min(p->level + NARROW_LEVELS, levels) : levels;
     int16_t *shared = room;
     area needed = want;
     room += SHARED_ROWS * row_room(p->width, 0);
@@ -114,7 +107,8 @@ static uint32_t make_wide(const picture *p, area want, uint32_t first, int32_t *
     int32_t *shared = room;
     room += SHARED_ROWS * row_room(p->width, 0);
     for (uint32_t c = 0; c < p->info->components; c++)
-        open_32(&streams[c], p, fl_get_rows_32(), c, p->level, p->info->levels, want, shared, &room);
+        open_32(&streams[c], p, fl_get_rows_32(), c, p->level, p->made ? p->level + 1u : p->info->levels, want, shared,
+                &room);
     return make_32(p, fl_get_rows_32(), streams, first, fl_length(want.y));
 }
 
@@ -131,6 +125,22 @@ size_t fl_wavelet_region_workspace(const fl_info *info, uint32_t level, uint32_t
 /* Rows that are made in 32 bits before 16 bits are tried again. */
 #define WIDE_ROWS 256u
 
+void fl_make_region(const fl_picture *p, fl_area want, void *workspace) {
+    area rest = want;
+    const uint32_t height = fl_length(want.y);
+    uint32_t wide_rows = WIDE_ROWS;
+    void *room = fl_align(workspace);
+    for (uint32_t done = 0; done < height;) {
+        rest.y = (fl_span){want.y.start + done, want.y.end};
+        uint32_t made = make_narrow(p, rest, done, room);
+        done += made;
+        if (done == height) break;
+        if (made == 0) wide_rows *= 2u; /* a picture of large numbers: don't try too often */
+        rest.y = (fl_span){want.y.start + done, want.y.start + done + fl_min(wide_rows, height - done)};
+        done += make_wide(p, rest, done, room);
+    }
+}
+
 fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uint32_t y, uint32_t width,
                             uint32_t height, const void *const *tiles, const uint8_t *wide, const uint8_t *trimmed,
                             const uint16_t *values, void *samples, ptrdiff_t stride_c, ptrdiff_t stride_y,
@@ -139,19 +149,15 @@ fl_status fl_wavelet_region(const fl_info *info, uint32_t level, uint32_t x, uin
     const fl_level *at = &info->level[level];
     if (x >= at->width || width > at->width - x || y >= at->height || height > at->height - y) return FL_INVALID;
     if (info->values > 0 && !values) return FL_INVALID;
-    picture p = {
-        info, level, width, tiles, wide, trimmed, values, samples, fl_layout_of(info, stride_c, stride_y, stride_x)};
-    area rest = {{x, x + width}, {y, y + height}};
-    uint32_t wide_rows = WIDE_ROWS;
-    void *room = fl_align(workspace);
-    for (uint32_t done = 0; done < height;) {
-        rest.y = (fl_span){y + done, y + height};
-        uint32_t made = make_narrow(&p, rest, done, room);
-        done += made;
-        if (done == height) break;
-        if (made == 0) wide_rows *= 2u; /* a picture of large numbers: don't try too often */
-        rest.y = (fl_span){y + done, y + done + fl_min(wide_rows, height - done)};
-        done += make_wide(&p, rest, done, room);
-    }
+    picture p = {.info = info,
+                 .level = level,
+                 .width = width,
+                 .tiles = tiles,
+                 .wide = wide,
+                 .trimmed = trimmed,
+                 .values = info->values > 0 ? values : 0,
+                 .samples = samples,
+                 .layout = fl_layout_of(info, stride_c, stride_y, stride_x)};
+    fl_make_region(&p, (area){{x, x + width}, {y, y + height}}, workspace);
     return FL_OK;
 }

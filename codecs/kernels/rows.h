@@ -15,6 +15,8 @@ typedef enum { FL_UINT8, FL_INT8, FL_UINT16, FL_INT16 } fl_storage;
         /* Coefficients as T, cut to it; T as coefficients; the largest magnitude. */                                  \
         void (*take_16)(const int16_t *from, uint32_t n, T *to);                                                       \
         void (*take_32)(const int32_t *from, uint32_t n, T *to);                                                       \
+        /* Coefficients that are known down to plane `low` (SPEC 3.7). */                                              \
+        void (*cut)(const int32_t *from, uint32_t n, uint32_t low, T *to);                                             \
         void (*put)(const T *from, uint32_t n, int32_t *to);                                                           \
         uint32_t (*reach)(const T *row, uint32_t n);                                                                   \
         void (*split)(const T *from, uint32_t pairs, T *even, T *odd);                                                 \
@@ -41,6 +43,8 @@ typedef enum { FL_UINT8, FL_INT8, FL_UINT16, FL_INT16 } fl_storage;
         void (*range)(const T *row, uint32_t n, int32_t *least, int32_t *most); /* widens [least, most] */             \
         void (*store_8)(const T *row, uint32_t n, int32_t low, int32_t high, uint8_t *to);                             \
         void (*store_16)(const T *row, uint32_t n, int32_t low, int32_t high, int32_t middle, uint16_t *to);           \
+        /* The largest difference of stored samples. */                                                                \
+        uint32_t (*apart)(fl_storage storage, const void *a, const void *b, uint32_t n);                               \
     } NAME
 
 FL_ROWS(int16_t, fl_rows_16);

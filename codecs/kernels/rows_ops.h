@@ -12,6 +12,17 @@ static TARGET void NAME(take_32)(const int32_t *restrict from, uint32_t n, T *re
     for (uint32_t i = 0; i < n; i++) to[i] = (T)from[i];
 }
 
+static TARGET void NAME(cut)(const int32_t *restrict from, uint32_t n, uint32_t low, T *restrict to) {
+    const UNSIGNED first = (UNSIGNED)((7u << low) >> 4), rest = (UNSIGNED)((31u << low) >> 6);
+    for (uint32_t i = 0; i < n; i++) {
+        T value = (T)from[i];
+        UNSIGNED minus = (UNSIGNED)(value < 0 ? -1 : 0),
+                 unit = (UNSIGNED)((UNSIGNED)(((UNSIGNED)value ^ minus) - minus) >> low);
+        UNSIGNED known = (UNSIGNED)((UNSIGNED)(unit << low) + (unit > 1 ? rest : unit == 1 ? first : 0));
+        to[i] = (T)((known ^ minus) - minus);
+    }
+}
+
 static TARGET void NAME(put)(const T *restrict from, uint32_t n, int32_t *restrict to) {
     for (uint32_t i = 0; i < n; i++) to[i] = from[i];
 }
@@ -179,6 +190,33 @@ static TARGET void NAME(range)(const T *restrict row, uint32_t n, int32_t *least
     *most = high > *most ? high : *most;
 }
 
+/* In as many bits as samples have: vectors of them. */
+#define APART(type, unsigned_type)                                                                                     \
+    do {                                                                                                               \
+        const type *restrict x = a, *restrict y = b;                                                                   \
+        unsigned_type most = 0;                                                                                        \
+        for (uint32_t i = 0; i < n; i++) {                                                                             \
+            type high = x[i] > y[i] ? x[i] : y[i], low = x[i] > y[i] ? y[i] : x[i];                                    \
+            unsigned_type apart = (unsigned_type)((unsigned_type)high - (unsigned_type)low);                           \
+            most = apart > most ? apart : most;                                                                        \
+        }                                                                                                              \
+        return most;                                                                                                   \
+    } while (0)
+
+static TARGET uint32_t NAME(apart)(fl_storage storage, const void *a, const void *b, uint32_t n) {
+    switch (storage) {
+    case FL_UINT8:
+        APART(uint8_t, uint8_t);
+    case FL_INT8:
+        APART(int8_t, uint8_t);
+    case FL_UINT16:
+        APART(uint16_t, uint16_t);
+    default:
+        APART(int16_t, uint16_t);
+    }
+}
+#undef APART
+
 /* `low` and `high` fit T. */
 static TARGET inline T NAME(clip)(T value, T least, T most) {
     T above = value < least ? least : value;
@@ -197,8 +235,9 @@ static TARGET void NAME(store_16)(const T *restrict row, uint32_t n, int32_t low
 }
 
 static const ROWS NAME(rows) = {
-    NAME(take_16),   NAME(take_32),     NAME(put),         NAME(reach),      NAME(split),       NAME(even_down),
-    NAME(even_up),   NAME(odd_53_up),   NAME(odd_53_down), NAME(odd_97_up),  NAME(odd_97_down), NAME(haar_up),
-    NAME(haar_down), NAME(pairs_53),    NAME(pairs_97),    NAME(pairs_haar), NAME(rct_join),    NAME(ycocg_join),
-    NAME(rct_split), NAME(ycocg_split), NAME(load),        NAME(range),      NAME(store_8),     NAME(store_16),
+    NAME(take_16),    NAME(take_32),   NAME(cut),         NAME(put),         NAME(reach),      NAME(split),
+    NAME(even_down),  NAME(even_up),   NAME(odd_53_up),   NAME(odd_53_down), NAME(odd_97_up),  NAME(odd_97_down),
+    NAME(haar_up),    NAME(haar_down), NAME(pairs_53),    NAME(pairs_97),    NAME(pairs_haar), NAME(rct_join),
+    NAME(ycocg_join), NAME(rct_split), NAME(ycocg_split), NAME(load),        NAME(range),      NAME(store_8),
+    NAME(store_16),   NAME(apart),
 };

@@ -33,6 +33,26 @@ typedef struct {
 /* Row s->given_y of level s->end, columns s->given_x, to s->given. */
 static void NAME(give)(NAME(stream) * s);
 
+/* Coefficients [x, x + n) of a row of a tile's band b, as its first layers have them. Returns the most that any of the
+ * band may be then. */
+static uint32_t NAME(take_cut)(const NAME(stream) * s, const fl_level *level, const fl_tile_report *report, uint32_t b,
+                               uint32_t x, uint32_t y, uint32_t n, T *to) {
+    const fl_cut *cut = s->picture->cut;
+    const int32_t *row = fl_plane_row(s->picture, s->component, y + (b > 0 ? fl_low(level->height) : 0u));
+    const uint32_t most = report->most[s->component][b];
+    const uint32_t low = cut->layers > level->layers ? 0u : report->cut[cut->layers][s->component][b];
+    row += x + (b == 1 ? 0u : fl_low(level->width));
+    if (most >> low == 0) {
+        fl_fill(to, 0, n * sizeof *to);
+        return 0;
+    }
+    if (low == 0)
+        s->rows->take_32(row, n, to);
+    else
+        s->rows->cut(row, n, low, to);
+    return most + (1u << low >> 1);
+}
+
 /* Coefficients [x.start, x.end) of band row y, collected from the tiles. The band: HL is (1, 0), LH (0, 1), HH (1, 1).
  */
 static void NAME(gather)(NAME(stream) * s, uint32_t k, uint32_t right, uint32_t lower, fl_span x, uint32_t y, T *to) {
@@ -53,8 +73,12 @@ static void NAME(gather)(NAME(stream) * s, uint32_t k, uint32_t right, uint32_t 
         size_t hl = high_x * low_y, lh = low_x * high_y, hh = high_x * high_y, row = right ? high_x : low_x;
         size_t from = s->component * (hl + lh + hh) + (lower ? hl : 0u) + (lower && right ? lh : 0u) +
                       (own_y - trimmed[1]) * row + (own_x - trimmed[0]);
-        const void *coefs = p->tiles[tiles + tile_x];
-        if (!coefs || own_x < trimmed[0] || own_y < trimmed[1]) {
+        const void *coefs = p->cut ? 0 : p->tiles[tiles + tile_x];
+        if (p->cut) {
+            const fl_tile_report *report = &p->cut->reports[tiles + tile_x];
+            const uint32_t b = (lower ? 1u : 0u) + (lower && right ? 1u : 0u);
+            most = fl_max(most, NAME(take_cut)(s, level, report, b, at, y, count, to));
+        } else if (!coefs || own_x < trimmed[0] || own_y < trimmed[1]) {
             fl_fill(to, 0, count * sizeof *to);
         } else if (p->wide[tiles + tile_x]) {
             const int32_t *values = coefs;
@@ -68,7 +92,7 @@ static void NAME(gather)(NAME(stream) * s, uint32_t k, uint32_t right, uint32_t 
         }
     }
     if (sizeof(T) == 2) {
-        most = fl_max(most, s->rows->reach(to - fl_length(x), fl_length(x)));
+        if (!p->cut) most = fl_max(most, s->rows->reach(to - fl_length(x), fl_length(x)));
         s->node[k].high = fl_max(s->node[k].high, most);
     }
 }
@@ -235,7 +259,7 @@ static void NAME(store)(const picture *p, const ROWS *rows, const T *const *read
         void *direct = to + (ptrdiff_t)c * l->stride_c * l->size;
         uint8_t *bytes = fl_is_planar(l) ? direct : run.bytes[c];
         uint16_t *words = fl_is_planar(l) ? direct : run.words[c];
-        if (info->values > 0) {
+        if (p->values) {
             uint16_t entry[FL_RUN];
             rows->store_16(row[c], n, low, high, middle, entry);
             for (uint32_t i = 0; i < n; i++) {
@@ -253,6 +277,19 @@ static void NAME(store)(const picture *p, const ROWS *rows, const T *const *read
     if (!fl_is_planar(l)) fl_join_run(l, &run, n, to);
 }
 
+/* Samples [from, from + n) of a row, which lie at `ready`, and those that they are compared with. */
+static void NAME(compare)(const picture *p, const ROWS *rows, const uint8_t *ready, const uint8_t *with, uint32_t n) {
+    const fl_layout *own = &p->layout, *other = &p->compared_layout;
+    fl_run run;
+    if (!fl_is_planar(other)) fl_split_run(other, with, n, &run);
+    for (uint32_t c = 0; c < p->info->components; c++) {
+        const void *part = other->size == 1 ? (const void *)run.bytes[c] : run.words[c];
+        if (fl_is_planar(other)) part = with + (ptrdiff_t)c * other->stride_c * other->size;
+        *p->apart =
+            fl_max(*p->apart, rows->apart(other->storage, ready + (ptrdiff_t)c * own->stride_c * own->size, part, n));
+    }
+}
+
 /* `height` rows of samples, the first of which is row `first` of the output, until all are made (T = int32_t), or until
  * one might not fit T; how many. */
 static uint32_t NAME(make)(const picture *p, const ROWS *rows, NAME(stream) * streams, uint32_t first,
@@ -265,9 +302,16 @@ static uint32_t NAME(make)(const picture *p, const ROWS *rows, NAME(stream) * st
             narrow &= streams[c].narrow;
         }
         if (sizeof(T) == 2 && !narrow) return row;
+        for (uint32_t c = 0; p->keep && c < p->info->components; c++)
+            rows->put(ready[c], p->width, fl_made_row(p->keep, c, p->keep->first + first + row));
         for (uint32_t from = 0; from < p->width; from += FL_RUN) {
             ptrdiff_t at = (ptrdiff_t)(first + row) * p->layout.stride_y + (ptrdiff_t)from * p->layout.stride_x;
-            NAME(store)(p, rows, ready, from, fl_min(FL_RUN, p->width - from), p->samples + at * p->layout.size);
+            const uint32_t n = fl_min(FL_RUN, p->width - from);
+            uint8_t *made = p->samples + at * p->layout.size;
+            NAME(store)(p, rows, ready, from, n, made);
+            if (!p->compared) continue;
+            at = (ptrdiff_t)(first + row) * p->compared_layout.stride_y + (ptrdiff_t)from * p->compared_layout.stride_x;
+            NAME(compare)(p, rows, made, p->compared + at * p->compared_layout.size, n);
         }
     }
     return height;

@@ -10,7 +10,7 @@
 
 from .errors import CodecError, CorruptData, InsufficientData, InvalidArgument, UnsupportedFormat
 from .index import Index, Level, Region, SegmentId, TileRect, head_size
-from .select import bound, choose_for_mse, choose_layers, merge_ranges, mse, segments_for, within_budget
+from .select import bound, choose_for_mse, choose_layers, exact_bound, merge_ranges, mse, segments_for, within_budget
 from .shard import Decoder, decode, encode
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "choose_layers",
     "decode",
     "encode",
+    "exact_bound",
     "head_size",
     "merge_ranges",
     "mse",

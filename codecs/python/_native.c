@@ -264,6 +264,27 @@ static PyObject *set_errors(PyObject *self, PyObject *args) {
     return result;
 }
 
+static PyObject *set_measured(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *info_object, *layers_object, *apart_object, *values_object, *result = NULL;
+    fl_info info;
+    Py_buffer layers = {0}, apart = {0}, values;
+    if (!PyArg_ParseTuple(args, "OOOO", &info_object, &layers_object, &apart_object, &values_object) ||
+        get_info(info_object, &info) < 0 || get_values(values_object, &info, &values) < 0)
+        return NULL;
+    if (get_buffer(layers_object, &layers, 0) == 0 && get_buffer(apart_object, &apart, 0) == 0) {
+        const size_t count = (size_t)layers.len / sizeof(uint32_t);
+        if (check_length(&apart, count * FL_MEASURED_LEVELS * sizeof(uint32_t), "apart") == 0) {
+            fl_status status = fl_wavelet_set_measured(&info, layers.buf, (uint32_t)count, apart.buf, values.buf);
+            result = status == FL_OK ? info_bytes(&info) : raise_status(status, "layers");
+        }
+    }
+    if (values.obj) PyBuffer_Release(&values);
+    if (apart.obj) PyBuffer_Release(&apart);
+    if (layers.obj) PyBuffer_Release(&layers);
+    return result;
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Blocks for coefficients and scratch, kept to be used again: the system's first touch of a page costs a decoder more
@@ -861,6 +882,72 @@ static PyObject *synthesize(PyObject *self, PyObject *args) {
     return result;
 }
 
+typedef struct {
+    fl_info info;
+    Py_buffer planes, reports, samples, layers;
+    uint32_t first, height, count;
+    Py_ssize_t stride[3];
+    uint32_t *apart;
+    void *workspace;
+} measuring;
+
+static PyObject *run_measuring(measuring *m) {
+    fl_status status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = fl_wavelet_measure(&m->info, m->planes.buf, m->reports.buf, m->layers.buf, m->count, m->first, m->height,
+                                m->samples.buf, m->stride[0], m->stride[1], m->stride[2], m->apart, m->workspace);
+    Py_END_ALLOW_THREADS;
+    if (status != FL_OK) return raise_status(status, "rows");
+    return PyBytes_FromStringAndSize((const char *)m->apart,
+                                     (Py_ssize_t)((size_t)m->count * FL_MEASURED_LEVELS * sizeof *m->apart));
+}
+
+static int check_measuring(const measuring *m) {
+    const uint32_t *layers = m->layers.buf;
+    size_t reached[3] = {m->info.components, m->info.height, m->info.width}, sample = m->info.bits > 8 ? 2 : 1;
+    Py_ssize_t last = reach(0, m->stride, reached);
+    for (uint32_t i = 0; i < m->count; i++)
+        if (layers[i] > FL_MAX_LAYERS) last = -1;
+    if (last < 0) {
+        PyErr_SetString(PyExc_ValueError, "samples or layers: not of this head");
+        return -1;
+    }
+    if (check_length(&m->samples, ((size_t)last + 1) * sample, "samples") < 0 ||
+        check_length(&m->planes, planes_bytes(&m->info), "planes") < 0)
+        return -1;
+    return check_length(&m->reports, m->info.tiles * sizeof(fl_tile_report), "reports");
+}
+
+static PyObject *measure(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *info_object, *planes, *reports, *samples, *layers, *result = NULL;
+    measuring m;
+    memset(&m, 0, sizeof m);
+    if (!PyArg_ParseTuple(args, "OOOO(nnn)OII", &info_object, &planes, &reports, &samples, &m.stride[0], &m.stride[1],
+                          &m.stride[2], &layers, &m.first, &m.height) ||
+        get_info(info_object, &m.info) < 0)
+        return NULL;
+    if (get_buffer(planes, &m.planes, 0) == 0 && get_buffer(reports, &m.reports, 0) == 0 &&
+        get_buffer(samples, &m.samples, 0) == 0 && get_buffer(layers, &m.layers, 0) == 0) {
+        m.count = (uint32_t)((size_t)m.layers.len / sizeof(uint32_t));
+        if (check_measuring(&m) == 0) {
+            m.apart = PyMem_Calloc((size_t)m.count * FL_MEASURED_LEVELS + 1, sizeof *m.apart);
+            m.workspace = take_block(fl_wavelet_measure_workspace(&m.info, m.height), SIZE_MAX);
+            if (m.apart && m.workspace)
+                result = run_measuring(&m);
+            else if (!m.apart)
+                PyErr_NoMemory();
+            give_block(m.workspace);
+            PyMem_Free(m.apart);
+        }
+    }
+    if (m.layers.obj) PyBuffer_Release(&m.layers);
+    if (m.samples.obj) PyBuffer_Release(&m.samples);
+    if (m.reports.obj) PyBuffer_Release(&m.reports);
+    if (m.planes.obj) PyBuffer_Release(&m.planes);
+    return result;
+}
+
 static PyMethodDef METHODS[] = {{"head_size", head_size, METH_O, NULL},
                                 {"parse_head", parse_head, METH_VARARGS, NULL},
                                 {"plan_head", plan_head, METH_VARARGS, NULL},
@@ -868,6 +955,7 @@ static PyMethodDef METHODS[] = {{"head_size", head_size, METH_O, NULL},
                                 {"crc32c", crc32c, METH_O, NULL},
                                 {"set_mse", set_mse, METH_VARARGS, NULL},
                                 {"set_errors", set_errors, METH_VARARGS, NULL},
+                                {"set_measured", set_measured, METH_VARARGS, NULL},
                                 {"forward", forward, METH_VARARGS, NULL},
                                 {"mark_values", mark_values, METH_VARARGS, NULL},
                                 {"count_values", count_values, METH_VARARGS, NULL},
@@ -877,6 +965,7 @@ static PyMethodDef METHODS[] = {{"head_size", head_size, METH_O, NULL},
                                 {"decode_tiles", decode_tiles, METH_VARARGS, NULL},
                                 {"trim_tile", trim_tile, METH_VARARGS, NULL},
                                 {"synthesize", synthesize, METH_VARARGS, NULL},
+                                {"measure", measure, METH_VARARGS, NULL},
                                 {NULL, NULL, 0, NULL}};
 
 static struct PyModuleDef MODULE = {PyModuleDef_HEAD_INIT, "_native", NULL, -1, METHODS, NULL, NULL, NULL, NULL};

@@ -46,6 +46,9 @@ def set_mse(info: Any, mse: Any) -> bytes:
 def set_errors(info: Any, planes: Any, reports: Any, values: Any) -> bytes:
     """Raw fl_info with the error table set from transformed planes, all tiles' reports and the value table, if any."""
 
+def set_measured(info: Any, layers: Any, apart: Any, values: Any) -> bytes:
+    """Raw fl_info with level[k].measured[layers[i]] = apart[i][k] (uint32, (layers, 3)), in units of samples."""
+
 def forward(info: Any, samples: Any, strides: tuple[int, ...], planes: Any) -> None:
     """Colour and wavelet transform of a whole shard; strides in samples; planes: int32 (c, height, width), written."""
 
@@ -122,4 +125,21 @@ def synthesize(
 
     tiles[level.first_tile + tile]: coefficients, or None where nothing is known. place: offset of the first sample,
     strides from component to component, row to row, sample to sample; in samples.
+    """
+
+def measure(
+    info: Any,
+    planes: Any,
+    reports: Any,
+    samples: Any,
+    strides: tuple[int, ...],
+    layers: Any,
+    first: int,
+    height: int,
+) -> bytes:
+    """How far pictures of the three finest levels are off, in `height` rows of level 0 from `first` on.
+
+    They have of every level the first layers[i] (uint32) layers and no others: raw uint32 (layers, 3), in units of
+    coded samples.
+    samples, strides, planes: as for `forward`. The layering has these numbers of layers whole.
     """

@@ -4,7 +4,7 @@ The rules of segment order (SPEC 2.6) and of the tiles under a region (SPEC 2.5)
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from .errors import InvalidArgument, UnsupportedFormat
 Region = tuple[int, int, int, int]
 """(y, x, height, width) in samples of the level that is asked for."""
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of the shards that this build writes and reads (SPEC 2.1)."""
 
 FIXED_BYTES = 80
@@ -28,10 +28,11 @@ COLOUR_NAMES = {0: "none", 1: "rct", 2: "ycocg-r"}
 TRANSFORM_NAMES = {0: "5/3", 1: "9/7-m", 2: "s-haar"}
 
 # fl_info and fl_level of kernels/firstlight.h, as words of 32 bits.
-_MAX_LAYERS = 24
+MOST_LAYERS = 24
 _MAX_GROUPS = 5
 _HEADER_WORDS = 19 + 2 * _MAX_GROUPS
-_LEVEL_WORDS = 7 + _MAX_GROUPS + 2 * (_MAX_LAYERS + 1)
+_LEVEL_WORDS = 7 + _MAX_GROUPS + 3 * (MOST_LAYERS + 1)
+_NOT_MEASURED = 0xFFFFFFFF
 
 
 class SegmentId(NamedTuple):
@@ -80,6 +81,10 @@ class Level:
     mse : tuple of float
         `mse[n]`, in squared sample units: what it then adds to the mean squared error (over samples and components),
         an estimate (SPEC 2.4).
+    measured : dict of int to int
+        ``measured[n]``, in sample units: a bound on the error of a picture of this level that has of every level its
+        first n layers and no others (all, if there are fewer). Only for some n of levels 0, 1, 2, and much nearer to
+        the real error.
     """
 
     width: int
@@ -92,6 +97,7 @@ class Level:
     first_segments: tuple[int, ...]
     errors: tuple[int, ...]
     mse: tuple[float, ...]
+    measured: Mapping[int, int]
 
     @property
     def tiles(self) -> int:
@@ -313,9 +319,12 @@ def _level(words: list[int], groups: int) -> Level:
     width, height, tile_log2, tiles_x, tiles_y, layers, first_tile = words[:7]
     tables = words[7 + _MAX_GROUPS :]
     errors = tuple(tables[: layers + 1])
-    mse = tuple([_MSE[code] for code in tables[1 + _MAX_LAYERS : 2 + _MAX_LAYERS + layers]])
+    mse = tuple([_MSE[code] for code in tables[1 + MOST_LAYERS : 2 + MOST_LAYERS + layers]])
+    known = tables[2 * (1 + MOST_LAYERS) :]
+    measured = {n: known[n] for n in range(1, layers + 1) if known[n] != _NOT_MEASURED}
+    first_segments = tuple(words[7 : 7 + groups])
     return Level(
-        width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, tuple(words[7 : 7 + groups]), errors, mse
+        width, height, 1 << tile_log2, tiles_x, tiles_y, layers, first_tile, first_segments, errors, mse, measured
     )
 
 

@@ -4,19 +4,27 @@ Rate and distortion as in EBCOT (Taubman, High performance scalable image compre
 every level puts into layer n what lowers the squared error of the samples by at least so much a bit.
 """
 
+import itertools
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .index import Index
+from . import select
+from .index import MOST_LAYERS, Index
 
 # fl_layering and fl_tile_report of kernels/firstlight.h.
-MAX_LAYERS = 24
-_LAYERING = np.dtype([("weight", "f8", (4, 14, 3)), ("slope", "f8", (4, MAX_LAYERS)), ("split", "f8", 14)])
+_LAYERING = np.dtype(
+    [("weight", "f8", (4, 14, 3)), ("slope", "f8", (4, MOST_LAYERS)), ("split", "f8", 14), ("whole", "u8")]
+)
 REPORT = np.dtype(
-    [("cut", "u1", (MAX_LAYERS + 1, 4, 3)), ("most", "u4", (4, 3)), ("squared_error", "f8", MAX_LAYERS + 1)], align=True
+    [
+        ("cut", "u1", (MOST_LAYERS + 1, 4, 3)),
+        ("most", "u4", (4, 3)),
+        ("squared_error", "f8", MOST_LAYERS + 1),
+    ],
+    align=True,
 )
 
 # Layers correspond to quantiser steps. The first one is FIRST of the contrast range, or the range of all samples if it
@@ -26,7 +34,6 @@ REPORT = np.dtype(
 FIRST = 1
 FINE = 1 / 90
 LEAST = 1.0
-MOST_LAYERS = 24
 
 # From these parts of the contrast range on steps of chroma are so much wider: eyes forgive that.
 CHROMA = ((1 / 16, 3), (1 / 10, 2))
@@ -34,6 +41,14 @@ CHROMA = ((1 / 16, 3), (1 / 10, 2))
 # Down to these parts of the contrast range bit-planes of level 0, 1, and coarser are split where a layer ends within
 # them.
 SPLIT = (1 / 2, 1 / 6, 1 / 12)
+
+# Errors are measured from these steps on (without, with a colour transform): below, the bounds that are derived are
+# within some times the real error. From there on where steps have become so much wider (more, and a derived bound of
+# better layers would do), up to this part of the range: beyond, no bound is of use.
+MEASURED_FROM = (4.0, 1.0)
+MEASURED_APART = 3.9
+MEASURED_UPTO = 1 / 11
+WIDE_OF_THE_MARK = 3.6
 
 # A uniform quantiser of step D leaves D^2 / 12; a bit more halves D and so lowers that by D^2 / 12 x 2 ln 2 a bit.
 _SLOPE = np.log(2) / 6
@@ -70,9 +85,46 @@ def quantiser_steps(contrast: float, span: float) -> list[float]:
     return steps
 
 
-def layering(index: Index, contrast: float, steps: list[float]) -> bytes:
+def measured_layers(steps: list[float], span: float, colour: str) -> tuple[int, ...]:
+    """Numbers of layers after which the errors of pictures are measured, ascending.
+
+    Parameters
+    ----------
+    span : float
+        Width of the range of all samples.
+    """
+    layers: list[int] = []
+    most = 0.0
+    for n in range(len(steps), 0, -1):
+        step = steps[n - 1]
+        if step > span * MEASURED_UPTO:
+            break
+        if step >= (MEASURED_FROM[colour != "none"] if not layers else most * MEASURED_APART):
+            layers.append(n)
+            most = step
+    return tuple(reversed(layers))
+
+
+def between(layers: tuple[int, ...]) -> tuple[int, ...]:
+    """What lies midway between neighbours that are not next to each other."""
+    return tuple((a + b) // 2 for a, b in itertools.pairwise(layers) if b - a > 1)
+
+
+def wide_between(index: Index, measured: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of ``between(measured)`` around which bounds would be wide of the mark: they should be measured too."""
+    found: list[int] = []
+    for few, many in itertools.pairwise(measured):
+        coarser, finer = (index.levels[0].measured[n] for n in (few, many))
+        bound = select.bound(index, 0, select.uniform(index, 0, many))
+        if coarser > bound > WIDE_OF_THE_MARK * finer:
+            found += between((few, many))
+    return tuple(found)
+
+
+def layering(index: Index, contrast: float, steps: list[float], measured: tuple[int, ...]) -> bytes:
     """Raw fl_layering for a planned head; the last layer takes all the rest."""
     raw = np.zeros((), _LAYERING)
+    raw["whole"] = sum(1 << n for n in (*measured, *between(measured)))
     colour = _COLOUR_WEIGHTS[index.colour]
     chroma = (1, 2) if index.colour != "none" else ()
     for component in range(index.components):
@@ -95,7 +147,7 @@ def mean_errors(index: Index, reports: NDArray[Any], lengths: NDArray[np.uint32]
     It is the mean over the level's tiles weighed by their bytes: what to expect where the picture has content, however
     much of it is empty.
     """
-    errors = np.zeros((len(index.levels), MAX_LAYERS + 1))
+    errors = np.zeros((len(index.levels), MOST_LAYERS + 1))
     size = lengths.sum(axis=1, dtype=np.float64)
     for k, at in enumerate(index.levels):
         rows = slice(at.first_tile, at.first_tile + at.tiles)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidArgument
-from .index import Index, Region, TileRect
+from .index import MOST_LAYERS, Index, Region, TileRect
 
 # `choose_layers` tells apart so many errors up to the one that is allowed.
 _ERROR_UNITS = 1024
@@ -27,9 +27,23 @@ def bound(index: Index, level: int, layers: Sequence[int]) -> int:
     Parameters
     ----------
     layers : sequence of int
-        ``layers[j]``: how many layers every tile of level j has (those below `level` do not matter).
+        ``layers[j]``: how many layers every tile of level j has at least (those below `level` do not matter).
     """
     return sum(index.levels[j].errors[layers[j]] for j in range(level, len(index.levels)))
+
+
+def exact_bound(index: Index, level: int, layers: Sequence[int]) -> int:
+    """As `bound`, and often much less, if every tile has exactly so many layers, and no part of another."""
+    found = bound(index, level, layers)
+    for n, measured in index.levels[level].measured.items():
+        if measured < found and layers[level:] == uniform(index, level, n)[level:]:
+            found = measured
+    return found
+
+
+def uniform(index: Index, level: int, n: int) -> tuple[int, ...]:
+    """The first n layers of every level from `level` on, or all if there are fewer."""
+    return tuple(min(n, at.layers) if j >= level else 0 for j, at in enumerate(index.levels))
 
 
 def mse(index: Index, level: int, layers: Sequence[int]) -> float:
@@ -37,21 +51,26 @@ def mse(index: Index, level: int, layers: Sequence[int]) -> float:
     return sum((index.levels[j].mse[layers[j]] for j in range(len(index.levels) - 1, level - 1, -1)), 0.0)
 
 
-def choose_layers(index: Index, level: int, region: Region, max_error: int) -> tuple[int, ...]:
+def choose_layers(index: Index, level: int, region: Region, max_error: int, *, exactly: bool = True) -> tuple[int, ...]:
     """The fewest bytes that give `region` of `level` with an error of at most `max_error`.
 
     Parameters
     ----------
     max_error : int
-        Absolute error allowed, in sample units; 0 asks for the exact picture. Up to 1024 it is what it says; above,
-        each level's error counts in units of ceil(max_error / 1024), rounded up.
+        Absolute error allowed, in sample units; 0 asks for the exact picture. Where errors of levels are added up, it
+        is what it says up to 1024; above, each level's error counts in units of ceil(max_error / 1024), rounded up.
+    exactly : bool
+        The picture will be made of exactly these layers, so that what was measured of them holds. False: of these at
+        least.
 
     Returns
     -------
     tuple of int
         For every level 0 .. L the number of layers to have (0 for levels finer than `level`). Of several choices with
-        the fewest bytes, the one with the smallest bound; of several of those, the one with fewer layers at level
-        `level`, then at the next coarser one, and so on. All layers when not even those suffice.
+        the fewest bytes, the one with the smallest sum of errors; of several of those, the one with fewer layers at
+        level `level`, then at the next coarser one, and so on. The same number of layers of every level, after which
+        errors were measured, if that has at most a sixteenth more bytes: of it the error is known, and not only a
+        bound on it. All layers when not even those suffice.
     """
     if max_error < 0:
         raise InvalidArgument(f"max_error {max_error}: expected 0 or more, in sample units")
@@ -62,24 +81,34 @@ def choose_layers(index: Index, level: int, region: Region, max_error: int) -> t
     # fewest[e]: bytes of the cheapest choice for the levels so far whose errors sum up to e units; -1: there is none.
     fewest = np.full(limit + 1, -1, np.int64)
     fewest[0] = 0
+    sizes: dict[int, list[int]] = {}  # of the layers of each level
     chosen: list[NDArray[np.int64]] = []  # the layers of each level in those choices
     for j in range(base, level - 1, -1):
         at = index.levels[j]
-        sizes = np.cumsum([0, *_layer_bytes(_lengths(index, j, index.tiles(j, level, region)))]).tolist()
+        sizes[j] = _layer_bytes(_lengths(index, j, index.tiles(j, level, region)))
+        upto = np.cumsum([0, *sizes[j]]).tolist()
         grown, layers = np.full_like(fewest, -1), np.zeros_like(fewest)
         # Without the base there is no picture at all, however small its error bound.
         for n in range(1 if j == base else 0, at.layers + 1):
             error = -(-at.errors[n] // unit)
             if error <= limit:
                 before, after, which = fewest[: limit + 1 - error], grown[error:], layers[error:]
-                better = (before >= 0) & ((after < 0) | (before + sizes[n] < after))
-                after[better] = before[better] + sizes[n]
+                better = (before >= 0) & ((after < 0) | (before + upto[n] < after))
+                after[better] = before[better] + upto[n]
                 which[better] = n
         fewest = grown
         chosen.append(layers)
-    if fewest.max() < 0:
-        return (0,) * level + tuple(at.layers for at in index.levels[level:])
-    left = int(np.argmin(np.where(fewest < 0, fewest.max() + 1, fewest)))
+    least = int(fewest[fewest >= 0].min()) if fewest.max() >= 0 else None
+    for n, error in index.levels[level].measured.items():
+        if exactly and error <= max_error:
+            equal = uniform(index, level, n)
+            size = sum(sum(sizes[j][: equal[j]]) for j in range(level, base + 1))
+            if least is None or 16 * size <= 17 * least:
+                return equal
+            break
+    if least is None:
+        return uniform(index, level, MOST_LAYERS)
+    left = int(np.flatnonzero(fewest == least)[0])
     result = [0] * level
     for j in range(level, base + 1):
         result.append(int(chosen[base - j][left]))
@@ -117,7 +146,7 @@ def segments_for(index: Index, level: int, region: Region, layers: Sequence[int]
     """
     region = index.region(level, region)
     chosen = [
-        _numbers(index, j, n, index.tiles(j, level, region)).ravel()
+        numbers(index, j, n, index.tiles(j, level, region)).ravel()
         for j in range(len(index.levels) - 1, level - 1, -1)
         for n in range(layers[j])
     ]
@@ -165,7 +194,7 @@ def within_budget(
         return []
     chosen = [(base, n, lengths[base][n]) for n in range(have[base])]
     for j, n in _steps(index, level):
-        if bound(index, level, have) <= max_error or mse(index, level, have) <= max_mse > 0:
+        if exact_bound(index, level, tuple(have)) <= max_error or mse(index, level, have) <= max_mse > 0:
             break
         while known < len(index.groups) and index.groups[known] <= n:
             known += 1
@@ -178,9 +207,9 @@ def within_budget(
         chosen.append((j, n, lengths[j][n]))
         have[j] = n + 1
         left -= costs[j][n]
-    numbers = np.concatenate([_numbers(index, j, n, rects[j]).ravel() for j, n, _ in chosen])
+    found = np.concatenate([numbers(index, j, n, rects[j]).ravel() for j, n, _ in chosen])
     sizes = np.concatenate([each.ravel() for _, _, each in chosen])
-    return list(zip(numbers[sizes > 0].tolist(), sizes[sizes > 0].tolist(), strict=True))
+    return list(zip(found[sizes > 0].tolist(), sizes[sizes > 0].tolist(), strict=True))
 
 
 def merge_ranges(ranges: Iterable[tuple[int, int]], gap: int) -> list[tuple[int, int]]:
@@ -207,7 +236,7 @@ def _steps(index: Index, level: int) -> Iterator[tuple[int, int]]:
                 yield j, layer
 
 
-def _numbers(index: Index, level: int, layer: int, rect: TileRect) -> NDArray[np.int64]:
+def numbers(index: Index, level: int, layer: int, rect: TileRect) -> NDArray[np.int64]:
     """Segments of a layer over a rectangle of tiles, (rows, columns)."""
     first, step = index.layer_run(level, layer)
     rows, columns = np.ogrid[rect.y0 : rect.y1, rect.x0 : rect.x1]

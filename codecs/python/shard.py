@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _native, select
 from .errors import CorruptData, InsufficientData, InvalidArgument
-from .index import Index, Region
+from .index import Index, Region, TileRect
 from .threads import Spread, batched, processors, workers
 from .wavelet import WaveletCodec
 
@@ -217,10 +217,10 @@ def decode(
         decoder.feed(0, view, select.segments_for(index, level, area, layers))
     elif max_error is not None and max_error < 0:
         raise InvalidArgument(f"max_error {max_error}: expected 0 or more, in sample units")
-    if not max_error or decoder.bound(level, area) > max_error:
+    if not max_error or decoder.exact_bound(level, area) > max_error:
         # All of it; if the cheapest choice is not all here, what is here may do as well.
         decoder.feed(0, view)
-        reached = 0 if max_error is None else decoder.bound(level, area)
+        reached = 0 if max_error is None else decoder.exact_bound(level, area)
         if max_error is not None and reached > max_error:
             present = len(index.within(0, len(view)))
             raise InsufficientData(
@@ -358,13 +358,35 @@ class Decoder:
         return int(self._layers(level)[tile_y, tile_x])
 
     def bound(self, level: int, region: Sequence[int] | None = None) -> int:
-        """Bound on the absolute error, in sample units, of what `decode` would give now."""
+        """Bound on the absolute error, in sample units, of what `decode` would give now. It never grows."""
         area = self.index.region(level, region)
         least = [0] * len(self.index.levels)
         for j in range(level, len(self.index.levels)):
             y0, x0, y1, x1 = self.index.tiles(j, level, area)
             least[j] = int(self._layers(j)[y0:y1, x0:x1].min())
         return select.bound(self.index, level, least)
+
+    def exact_bound(self, level: int, region: Sequence[int] | None = None) -> int:
+        """As `bound`, and often much less, where errors were measured of just what is there: with more it may grow."""
+        found = self.bound(level, region)
+        area = self.index.region(level, region)
+        rects = {j: self.index.tiles(j, level, area) for j in range(level, len(self.index.levels))}
+        for n, measured in self.index.levels[level].measured.items():
+            if measured < found and all(self._is_cut(j, n, rects[j]) for j in rects):
+                found = measured
+        return found
+
+    def _is_cut(self, level: int, layers: int, rect: TileRect) -> bool:
+        """Whether tiles have the first `layers` layers, or all, and nothing of others."""
+        at = self.index.levels[level]
+        numbers = {layer: select.numbers(self.index, level, layer, rect) for layer in range(at.layers)}
+        if any(not self._have[numbers[layer]].all() for layer in range(min(layers, at.layers))):
+            return False
+        beyond = [numbers[layer] for layer in range(layers, at.layers)]
+        offsets = self.index.offsets
+        if any((self._have[each] & (offsets[each + 1] > offsets[each])).any() for each in beyond):
+            return False
+        return not self._prefix or not any(np.isin(each, list(self._prefix)).any() for each in beyond)
 
     def mse(self, level: int, region: Sequence[int] | None = None) -> float:
         """Mean squared error, in squared sample units, of what `decode` would give now: an estimate."""

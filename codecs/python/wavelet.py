@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from . import _native, layering
 from .choose import choose
 from .errors import InvalidArgument
-from .index import COLOUR_NAMES, TRANSFORM_NAMES, Index, Region
+from .index import COLOUR_NAMES, MOST_LAYERS, TRANSFORM_NAMES, Index, Region
 from .packing import pack
 from .strided import Strided, contiguous, place
 from .threads import batched, spread
@@ -22,6 +22,10 @@ Samples = NDArray[np.uint8 | np.int8 | np.uint16 | np.int16]
 Tile = _native.Tile
 
 DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16"))
+
+# Rows are measured so many samples at once, which are in the cache then for all numbers of layers, but not fewer rows.
+_MEASURED_AT_ONCE = 1 << 20
+_LEAST_ROWS = 128
 
 # How many samples the default contrast range is estimated from.
 _SUBSAMPLE = 1 << 16
@@ -69,12 +73,20 @@ class WaveletCodec:
         _native.forward(info, coded.flat, coded.strides, planes)
 
         index = _plan(info)
-        tiles, lengths, reports = _encode_tiles(index, layering.layering(index, high - low, steps), planes, threads)
+        measured = layering.measured_layers(steps, span, index.colour)
+        shares = layering.layering(index, high - low, steps, measured)
+        tiles, lengths, reports = _encode_tiles(index, shares, planes, threads)
         # A value table's entries lie this far apart, in the mean.
         gap = 1.0 if values is None else _span(values, signed) / max(len(values) - 1, 1)
         errors = layering.mean_errors(index, reports, lengths, gap)
         info = _native.plan_head(*head, layering.groups(index, errors, lengths, gap * (high - low)))
         info = _native.set_mse(_native.set_errors(info, planes, reports, values), errors)
+        if len(index.levels) > 1 and measured:
+            found = _measure(index, measured, coded, planes, reports, threads)
+            info = _native.set_measured(info, np.array(measured, np.uint32), found, values)
+            if more := layering.wide_between(_plan(info), measured):
+                found = _measure(index, more, coded, planes, reports, threads)
+                info = _native.set_measured(info, np.array(more, np.uint32), found, values)
         return info, values, *_in_order(_plan(info), tiles, lengths)
 
     def decode_tiles(
@@ -112,10 +124,31 @@ def _encode_tiles(
     done = spread(lambda batch: _native.encode_tiles(index.raw, layers, planes, batch), batches, threads)
     tiles: list[memoryview] = []
     for data, batch, _ in done:
-        ends = np.frombuffer(batch, np.uint32).reshape(-1, layering.MAX_LAYERS).sum(axis=1).cumsum().tolist()
+        ends = np.frombuffer(batch, np.uint32).reshape(-1, MOST_LAYERS).sum(axis=1).cumsum().tolist()
         tiles += [memoryview(data)[begin:end] for begin, end in itertools.pairwise([0, *ends])]
-    lengths = np.frombuffer(b"".join(batch for _, batch, _ in done), np.uint32).reshape(-1, layering.MAX_LAYERS)
+    lengths = np.frombuffer(b"".join(batch for _, batch, _ in done), np.uint32).reshape(-1, MOST_LAYERS)
     return tiles, lengths, np.frombuffer(b"".join(reports for _, _, reports in done), layering.REPORT)
+
+
+def _measure(
+    index: Index,
+    layers: Sequence[int],
+    coded: Strided,
+    planes: NDArray[np.int32],
+    reports: NDArray[Any],
+    threads: int | None,
+) -> NDArray[np.uint32]:
+    """How far pictures of the finest levels are off that have so many layers of every level: (layers, 3)."""
+    asked = np.array(layers, np.uint32)
+    height = max(_MEASURED_AT_ONCE // (index.width * index.components), _LEAST_ROWS)
+
+    def work(first: int) -> NDArray[np.uint32]:
+        rows = min(height, index.height - first)
+        found = _native.measure(index.raw, planes, reports, coded.flat, coded.strides, asked, first, rows)
+        return np.frombuffer(found, np.uint32)
+
+    apart: NDArray[np.uint32] = np.max(spread(work, range(0, index.height, height), threads), axis=0)
+    return apart
 
 
 def _in_order(

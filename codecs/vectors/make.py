@@ -4,7 +4,7 @@ A version's vectors are frozen when that version is released: later encoders may
 must go on reading these. The script therefore refuses to overwrite a file; while a version is still being drafted,
 delete its folder first.
 
-v3/<name>.fls holds a shard, v3/cases.json what decoding gives:
+v4/<name>.fls holds a shard, v4/cases.json what decoding gives:
 [{"shard", "bytes" (length of the prefix), "level", "region" ([y, x, height, width] or null), "shape", "dtype", "bound",
 "sha256"}]; sha256 of the samples in C order (components last), little-endian; "bound" of the error, in sample units.
 A case without "sha256" must say InsufficientData. All bytes give, at level 0, the samples that went in.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from firstlight import codecs
 
-VERSION = 3
+VERSION = 4
 TRANSFORMS = "5/3", "9/7-m", "s-haar"
 COLOURS = "none", "rct", "ycocg-r"
 
@@ -138,7 +138,7 @@ def cases(name: str, shard: bytes) -> list[dict[str, Any]]:
                 case |= {
                     "shape": list(picture.shape),
                     "dtype": str(picture.dtype),
-                    "bound": decoder.bound(level, region),
+                    "bound": decoder.exact_bound(level, region),
                     "sha256": hashlib.sha256(little.tobytes()).hexdigest(),
                 }
                 found.append(case)

@@ -78,7 +78,7 @@ def measure(name: str, samples: NDArray[np.generic], repeats: int) -> dict[str, 
         for component in range(index.components):
             put(planes[component], index, level, y, x, coefs[component])
     steps = [2.0 ** (index.bits - n / 2) for n in range(index.levels[0].layers - 1)]
-    layers, places = layering.layering(index, 2.0**index.bits, steps), np.ascontiguousarray(tiles[:, :2])
+    layers, places = layering.layering(index, 2.0**index.bits, steps, ()), np.ascontiguousarray(tiles[:, :2])
     decode_time = best(repeats, decode)
     encode_time = best(repeats, lambda: _native.encode_tiles(index.raw, layers, planes, places))
     jpeg2000 = len(jpeg2k_encode(samples, level=0, reversible=True, codecformat="j2k", mct=samples.ndim == 3))

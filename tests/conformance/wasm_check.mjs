@@ -43,7 +43,7 @@ function parse(at, size) {
   const head = { info }
   names.forEach((name, i) => (head[name] = words(info, names.length)[i]))
   const levelNames = ['width', 'height', 'tileLog2', 'tilesX', 'tilesY', 'layers', 'firstTile']
-  const stride = levelNames.length + MAX_GROUPS + 2 * (MAX_LAYERS + 1)
+  const stride = levelNames.length + MAX_GROUPS + 3 * (MAX_LAYERS + 1)
   // Behind the names: starts of groups, the number of the head's parts, their ends; then the levels.
   const levels = names.length + MAX_GROUPS + 1 + MAX_GROUPS
   head.level = Array.from({ length: Math.min(head.levels, MAX_LEVELS) + 1 }, (_, k) => {

@@ -388,7 +388,7 @@ def test_damage_is_named(copy: Path) -> None:
     path.write_bytes(whole)
     image[1, 2]  # damaged bytes are not kept
 
-    path.write_bytes(b"FLSH\x03" + bytes(100))
+    path.write_bytes(b"FLSH\x04" + bytes(100))
     with pytest.raises((StoreError, CorruptData), match=r"copy\.zarr/0/c/1/2/0/1"):
         firstlight.open(copy)[1, 2]
     path.write_bytes(whole[: len(whole) // 2])

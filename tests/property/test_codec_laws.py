@@ -120,7 +120,8 @@ def check_groups(shard: bytes, level: int) -> None:
         found = few.decode(level)
         assert np.array_equal(found, chosen.decode(level))
         exact = codecs.decode(shard, level=level)
-        assert error(found, exact) <= few.bound(level) == codecs.bound(index, level, layers)
+        assert error(found, exact) <= chosen.exact_bound(level) <= few.exact_bound(level)
+        assert few.bound(level) == codecs.bound(index, level, layers)
 
 
 @every_codec
@@ -157,7 +158,7 @@ def test_bound_never_grows_and_always_holds(codec: str, data: st.DataObject) -> 
         assert now <= bound
         bound = now
         if count in looks and decoder.has(0):
-            assert error(decoder.decode(level), exact) <= bound
+            assert error(decoder.decode(level), exact) <= decoder.exact_bound(level) <= bound
     assert bound == 0
     assert np.array_equal(decoder.decode(level), exact)
 
@@ -173,12 +174,14 @@ def test_chosen_layers_keep_the_promise(codec: str, data: st.DataObject) -> None
     most = codecs.bound(index, level, [0] * len(index.levels))
     max_error = data.draw(st.integers(0, max(most, 1)))
     area = index.region(level)
+    at_least = codecs.choose_layers(index, level, area, max_error, exactly=False)
+    assert codecs.bound(index, level, at_least) <= max_error
     layers = codecs.choose_layers(index, level, area, max_error)
-    assert codecs.bound(index, level, layers) <= max_error
+    assert codecs.exact_bound(index, level, layers) <= max_error
     decoder = codecs.Decoder(index)
     for segment in codecs.segments_for(index, level, area, layers):
         decoder.add(segment, shard[index.offsets[segment] : index.offsets[segment + 1]])
-    assert decoder.bound(level, area) <= max_error
+    assert decoder.exact_bound(level, area) == codecs.exact_bound(index, level, layers)
     assert error(decoder.decode(level), codecs.decode(shard, level=level)) <= max_error
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from firstlight import codecs
 from firstlight.codecs import _native
 from firstlight.codecs.index import COLOUR_NAMES, TRANSFORM_NAMES
+from firstlight.codecs.select import uniform
 from firstlight.codecs.shard import encode_planes
 from support.pictures import DTYPES, KINDS, picture, pictures
 
@@ -192,4 +193,24 @@ def test_no_error_exceeds_the_bound(transform: str, colour: str, data: st.DataOb
     for level in range(levels):
         exact = codecs.decode(shard, level=level)
         off = np.abs(decoder.decode(level).astype(np.int64) - exact)
-        assert off.max() <= decoder.bound(level)
+        assert off.max() <= decoder.exact_bound(level) <= decoder.bound(level)
+
+
+@every_transform
+@given(data=st.data())
+@LAWS
+def test_measured_errors_are_those_that_occur(transform: str, data: st.DataObject) -> None:
+    """Of the finest levels with the first layers of every level: rounded up in the head, and no more than that."""
+    samples = data.draw(pictures(DTYPES["wavelet"], 300))
+    low, high = int(samples.min()), int(samples.max())
+    contrast = (low, low + data.draw(st.sampled_from([4, 60, max(high - low, 1)])))
+    shard = codecs.encode(samples, transform=transform, contrast=contrast)
+    index = codecs.Index.parse(shard)
+    for level, at in enumerate(index.levels):
+        exact = codecs.decode(shard, level=level).astype(np.int64)
+        for n, measured in at.measured.items():
+            decoder = codecs.Decoder(index)
+            decoder.feed(0, shard, codecs.segments_for(index, level, index.region(level), uniform(index, level, n)))
+            off = int(np.abs(decoder.decode(level) - exact).max())
+            assert off <= decoder.exact_bound(level) <= measured
+            assert measured <= max(off * 9 // 8, off) or index.values

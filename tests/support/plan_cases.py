@@ -45,11 +45,14 @@ def describe_index(number: int, height: int, width: int, components: int = 1, *,
     levels = []
     for j in range(base + 1):
         if j == base:
-            levels.append({"tile": 4, "layers": 1, "errors": [200, 0], "mse": [mse_of(90), 0.0]})
+            levels.append({"tile": 4, "layers": 1, "errors": [200, 0], "mse": [mse_of(90), 0.0], "measured": {}})
         else:
             errors = [90 - 3 * j, 56 - 2 * j, max(24 - j, 14), 14, 7, 3, 0]
             mse = [mse_of(code) for code in (64 - j, 54 - j, max(44 - j, 34), 34, 24, 12, 0)]
-            levels.append({"tile": 256 >> min(j, 2), "layers": LAYERS, "errors": errors, "mse": mse})
+            measured = {"3": 30 - 6 * j, "5": 5 - j} if j < 3 else {}
+            levels.append(
+                {"tile": 256 >> min(j, 2), "layers": LAYERS, "errors": errors, "mse": mse, "measured": measured}
+            )
     spreads = [max(spread >> j, 40) for j in range(base + 1)]
     return {
         "id": number,
@@ -93,6 +96,7 @@ def make_index(description: JSON) -> Index:
     for level in levels:
         words += [*level["size"], level["layers"], level["first_tile"], *_padded(level["first_segments"], 5)]
         words += [*_padded(level["errors"], 25), *_padded(level["mse"], 25)]
+        words += [level["measured"].get(str(n), 0xFFFFFFFF) for n in range(25)]
     return Index(np.array(words, np.uint32).tobytes(), np.cumsum([parts[-1], *lengths]).astype(np.uint32))
 
 
@@ -108,6 +112,7 @@ def _level(description: JSON, j: int) -> JSON:
         "first_segments": [],
         "errors": level["errors"],
         "mse": [MSE_CODES[value] for value in level["mse"]],
+        "measured": level["measured"],
     }
 
 
@@ -282,8 +287,8 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
             number, of, level, region = arguments
             return list(_made[number].tiles(of, level, tuple(region)))
         case "choose_layers":
-            number, level, region, error = arguments
-            return list(select.choose_layers(_made[number], level, tuple(region), error))
+            number, level, region, error, exactly = arguments
+            return list(select.choose_layers(_made[number], level, tuple(region), error, exactly=exactly))
         case "choose_for_mse":
             number, level, mse = arguments
             return list(select.choose_for_mse(_made[number], level, mse))
@@ -293,6 +298,9 @@ def evaluate(call: str, arguments: Sequence[JSON]) -> JSON:
         case "bound":
             number, level, layers = arguments
             return select.bound(_made[number], level, layers)
+        case "exact_bound":
+            number, level, layers = arguments
+            return select.exact_bound(_made[number], level, tuple(layers))
         case "mse":
             number, level, layers = arguments
             return select.mse(_made[number], level, layers)
@@ -388,8 +396,13 @@ HAND: list[tuple[str, list[JSON], JSON]] = [
     ("bound", [SMALL, 2, [0, 0, 2, 6, 6, 6, 6, 1]], 22),
     ("mse", [SMALL, 0, [6, 6, 6, 6, 6, 6, 6, 1]], 0.0),
     ("mse", [SMALL, 1, [0, 4, 5, 6, 6, 6, 6, 1]], 2.75),
-    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 0], [6, 6, 6, 6, 6, 6, 6, 1]),
-    ("choose_layers", [SMALL, 7, [0, 0, 1, 1], 0], [0, 0, 0, 0, 0, 0, 0, 1]),
+    ("exact_bound", [SMALL, 0, [5, 5, 5, 5, 5, 5, 5, 1]], 5),
+    ("exact_bound", [SMALL, 1, [0, 3, 3, 3, 3, 3, 3, 1]], 24),
+    ("exact_bound", [SMALL, 1, [0, 3, 3, 3, 4, 3, 3, 1]], 14 * 5 + 7),
+    ("exact_bound", [SMALL, 3, [0, 0, 0, 5, 5, 5, 5, 1]], 12),
+    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 0, True], [6, 6, 6, 6, 6, 6, 6, 1]),
+    ("choose_layers", [SMALL, 7, [0, 0, 1, 1], 0, True], [0, 0, 0, 0, 0, 0, 0, 1]),
+    ("choose_layers", [SMALL, 0, [0, 0, 200, 300], 5, True], [5, 5, 5, 5, 5, 5, 5, 1]),
     ("choose_for_mse", [SMALL, 5, 2.75], [0, 0, 0, 0, 0, 4, 5, 1]),
     ("choose_for_mse", [SMALL, 5, 2.7], [0, 0, 0, 0, 0, 5, 5, 1]),
     ("choose_for_mse", [SMALL, 0, 1e9], [0, 0, 0, 0, 0, 0, 0, 1]),
@@ -417,10 +430,11 @@ def _calls() -> list[tuple[str, list[JSON]]]:
             error = rng.choice([0, 3, 10, 40, 120, 300])
             mse = rng.choice([0.1, 1.5, 6.25, 20.0, 70.0])
             calls.append(("tiles", [number, rng.randint(level, len(index.levels) - 1), level, region]))
-            calls.append(("choose_layers", [number, level, region, error]))
+            calls.append(("choose_layers", [number, level, region, error, rng.random() < 0.7]))
             calls.append(("choose_for_mse", [number, level, mse]))
             layers = [rng.randint(0, at.layers) for at in index.levels]
             calls.append(("mse", [number, level, layers]))
+            calls.append(("exact_bound", [number, level, list(select.uniform(index, level, rng.randint(1, LAYERS)))]))
             calls.append(("segments_for", [number, level, region, layers]))
             budget = rng.randrange(1, index.size)
             calls.append(

@@ -221,6 +221,7 @@ class Level:
     tile_log2: int
     layers: int
     codes: tuple[list[int], list[int]] = field(default_factory=lambda: ([], []))  # errors, mean squared errors
+    measured: dict[int, int] = field(default_factory=dict)
     lengths: dict[tuple[int, int, int], int] = field(default_factory=dict)  # of (tile_y, tile_x, layer)
     offsets: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
@@ -275,7 +276,7 @@ class Head:
     def __init__(self, data: bytes, groups: int = 5) -> None:
         at = Bytes(data)
         check(bytes(at.u8() for _ in range(4)) == b"FLSH", "magic")
-        check((at.u8(), at.u8()) == (3, 0), "version and codec")
+        check((at.u8(), at.u8()) == (4, 0), "version and codec")
         self.size = at.varint()
         self.width, self.height = at.varint(), at.varint()
         check(1 <= self.width <= 65536 and 1 <= self.height <= 65536, "width and height")
@@ -290,12 +291,12 @@ class Head:
         check(1 <= layers <= 24 and total <= 5, "layers and groups")
         others = [(at.u8(), at.varint()) for _ in range(total - 1)]
         firsts = [0, *(first for first, _ in others)]
-        check(firsts == sorted(set(firsts)) and firsts[-1] < 24, "first layers of groups")
+        check(firsts == sorted(set(firsts)) and firsts[-1] < layers, "first layers of groups")
         sizes = [self.size - sum(size for _, size in others), *(size for _, size in others)]
         self.parts = list(itertools.accumulate(sizes))
         check(self.size <= 2**24 and min(sizes) >= 4, "sizes of parts")
 
-        self.known = min(groups, total)
+        self.layers, self.known = layers, min(groups, total)
         self.firsts = firsts[: self.known]
         if len(data) < self.parts[self.known - 1]:
             raise Insufficient
@@ -339,7 +340,8 @@ class Head:
         near = [{"first": Near(), "fall": Near()} for _ in range(2)]
         falls = models([9830], 3), models([20480, 656], 3)
         empty: dict[tuple[bool, str, str, str], Model] = {}
-        length = Near()
+        length, measured = Near(), Near()
+        is_measured = Model(24576, 3)
         coder: RangeDecoder | None = None
         position = self.size
         self.segments: list[tuple[int, int, int, int]] = []  # level, tile_y, tile_x, layer
@@ -359,6 +361,13 @@ class Head:
                 for n in range(first + 1 if group else 0, end + 1):
                     self.read_code(coder, level, n, 1, near[1], falls[1])
                 self.segments += [(k, y, x, n) for y, x in level.tiles for n in range(first, end)]
+            self.read_measured(
+                coder,
+                first + 1,
+                self.levels[0].layers if group + 1 == self.known else self.firsts[group + 1],
+                is_measured,
+                measured,
+            )
             check(len(piece) >= -(-(len(self.segments) - before) // 64), "bytes of the index")
             for k, y, x, n in self.segments[before:]:
                 size = self.read_length(coder, k, y, x, n, empty, length)
@@ -367,6 +376,17 @@ class Head:
             check(not any(coder.data[coder.position :]), "rest of a part")
         check(position < 2**32, "size of the shard")
         self.end = position
+
+    def read_measured(self, coder: RangeDecoder, first: int, end: int, is_measured: Model, near: Near) -> None:
+        last = len(self.levels) - 1
+        for n in range(first, min(end, self.layers - 1) + 1):
+            if last == 0 or not coder.bit(is_measured):
+                continue
+            guess = 16
+            for level in reversed(self.levels[: min(3, last)]):
+                guess = near.read(coder, guess)
+                check(guess <= 400 and from_code(guess - 1) <= 2**27, "measured error")
+                level.measured[n] = from_code(guess - 1)
 
     def read_code(
         self, coder: RangeDecoder, level: Level, n: int, kind: int, near: dict[str, Near], falls: list[Model]
@@ -850,8 +870,9 @@ class Decoder:
         return tile
 
     def bound(self, level: int, region: Region, size: int) -> int:
-        """Of the error of a region, made from the first `size` bytes (2.4, 2.5)."""
-        total = 0
+        """Of the error of a region, made from the first `size` bytes (2.4, 2.5), whole segments alone."""
+        counts: list[list[int]] = []
+        empty: list[list[int]] = []  # where counts of whole segments may begin: those behind are empty
         for j in range(level, len(self.head.levels)):
             at = self.head.levels[j]
             spans = []
@@ -859,7 +880,22 @@ class Decoder:
                 begin = (start >> (j - level)) - self.head.margin
                 end = -(-(start + length) >> (j - level)) + self.head.margin
                 spans.append(range(max(begin, 0) >> at.tile_log2, ((min(end, samples) - 1) >> at.tile_log2) + 1))
-            total += at.errors[min(self.layers(j, y, x, size) for y, x in itertools.product(*spans))]
+            tiles = list(itertools.product(*spans))
+            counts.append([self.layers(j, y, x, size) for y, x in tiles])
+            empty.append([])
+            for (y, x), count in zip(tiles, counts[-1], strict=True):
+                while count and not at.lengths[y, x, count - 1]:
+                    count -= 1
+                empty[-1].append(count)
+        levels = self.head.levels[level:]
+        total = sum(at.errors[min(count)] for at, count in zip(levels, counts, strict=True))
+        for n, error in self.head.levels[level].measured.items():
+            if all(
+                least <= min(n, at.layers) <= most
+                for at, less, more in zip(levels, empty, counts, strict=True)
+                for least, most in zip(less, more, strict=True)
+            ):
+                total = min(total, error)
         return total
 
     def planes(self, level: int, size: int, beginnings: bool) -> list[Ints]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from firstlight.codecs import InsufficientData, InvalidArgument, UnsupportedFormat, _native
 from firstlight.codecs.errors import CodecError, CorruptData
 from firstlight.codecs.index import FIXED_BYTES, FORMAT_VERSION, Index, head_size
-from support.heads import tables, words_of
+from support.heads import MEASURED_LEVELS, measured, tables, words_of
 
 # (width, height, layers, first layers of the groups after the first): one tile a level, several, a single level.
 SHAPES = [
@@ -18,7 +18,7 @@ SHAPES = [
     (16, 9, 24, (3,)),
     (17, 1, 1, ()),
     (300, 280, 5, (2,)),
-    (530, 257, 6, (1, 4, 9)),
+    (530, 257, 6, (1, 4, 5)),
     (1100, 90, 24, (3, 8, 13, 20)),
 ]
 CODES = st.integers(0, 399)
@@ -92,6 +92,10 @@ def test_heads_come_back(shape: tuple[int, int, int, tuple[int, ...]], data: st.
         for table, values in zip(tables(info, level), (errors, codes), strict=True):
             table[:count] = values
         written.append((errors, codes))
+    known = data.draw(st.sets(st.integers(1, shape[2] - 1)) if levels > 1 and shape[2] > 1 else st.just(set()))
+    for level in range(min(levels - 1, MEASURED_LEVELS)):
+        for n in known:
+            measured(info, level)[n] = data.draw(st.integers(0, 1 << 27))
     bits = data.draw(st.integers(1, 20))
     lengths = np.array(data.draw(st.lists(st.integers(0, 1 << bits), min_size=segments, max_size=segments)))
     index = shard_head(info.tobytes(), lengths)
@@ -102,6 +106,11 @@ def test_heads_come_back(shape: tuple[int, int, int, tuple[int, ...]], data: st.
         # Errors are rounded up to 3 bits below the leading one, mean squared errors are those of their codes.
         assert all(error <= read <= error + error // 8 for read, error in zip(at.errors, errors, strict=True))
         assert list(at.mse) == [(code if code < 8 else (8 + code % 8) * 2 ** (code // 8 - 1)) / 16 for code in codes]
+    for level, at in enumerate(index.levels):
+        assert list(at.measured) == (sorted(known) if level < min(levels - 1, MEASURED_LEVELS) else [])
+        assert all(
+            measured(info, level)[n] <= read <= measured(info, level)[n] * 9 // 8 for n, read in at.measured.items()
+        )
 
 
 def test_mean_squared_errors_are_rounded_to_the_nearest_code() -> None:
@@ -157,6 +166,12 @@ def test_a_head_earns_its_segments() -> None:
         Index.parse(bytes(short))
 
 
+def test_groups_begin_below_the_number_of_layers() -> None:
+    for groups in ((3,), (2, 2), (0,), (1, 24)):
+        with pytest.raises(InvalidArgument):
+            planned(40, 40, 3, groups)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_prefix_of_a_head_says_so(shape: tuple[int, int, int, tuple[int, ...]]) -> None:
     """Its size is told as soon as it can be, never wrongly, and by `FIXED_BYTES` at the latest."""
@@ -187,6 +202,8 @@ def test_the_index_of_the_first_groups_is_the_first_part_of_the_whole(
     for level in range(int(info[9]) + 1):
         for table in tables(info, level):
             table[: shape[2]] = np.arange(shape[2], 0, -1)
+    for level in range(min(int(info[9]), MEASURED_LEVELS)):
+        measured(info, level)[1 : shape[2]] = np.arange(shape[2] - 1)
     head = _native.write_head(info.tobytes(), None, np.arange(int(info[12]), dtype=np.uint32))
     whole = Index.parse(head)
     for groups, end in enumerate(whole.parts, 1):
@@ -203,6 +220,7 @@ def test_the_index_of_the_first_groups_is_the_first_part_of_the_whole(
             assert known.first_segments == at.first_segments[:groups]
             assert known.errors == at.errors[: layers + 1]
             assert known.mse == at.mse[: layers + 1]
+            assert known.measured == {n: error for n, error in at.measured.items() if n <= layers}
         for segment in range(index.segments):
             assert index.locate(segment) == whole.locate(segment)
             assert index.segment(*index.locate(segment)) == segment
@@ -216,8 +234,8 @@ def test_the_index_of_the_first_groups_is_the_first_part_of_the_whole(
 def test_other_versions_are_unsupported() -> None:
     info = planned(8, 8, 1, ())
     head = bytearray(_native.write_head(info, None, np.zeros(segments_of(info), np.uint32)))
-    assert head[4] == FORMAT_VERSION == 3
-    for version in (0, 1, 2, 4, 255):
+    assert head[4] == FORMAT_VERSION == 4
+    for version in (0, 1, 2, 3, 5, 255):
         head[4] = version
         for read in (Index.parse, head_size):
             with pytest.raises(UnsupportedFormat):

@@ -57,6 +57,7 @@ def test_codecs() -> None:
         "choose_layers",
         "decode",
         "encode",
+        "exact_bound",
         "head_size",
         "merge_ranges",
         "mse",

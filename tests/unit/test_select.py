@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firstlight.codecs import Index, InvalidArgument, _native, select
-from support.heads import ERRORS_AT, LEVEL_WORDS, LEVELS_AT, MAX_GROUPS, PARTS_AT, tables, words_of
+from support.heads import (
+    ERRORS_AT,
+    LEVEL_WORDS,
+    LEVELS_AT,
+    MAX_GROUPS,
+    MEASURED_LEVELS,
+    PARTS_AT,
+    measured,
+    tables,
+    words_of,
+)
 
 
 @st.composite
@@ -17,7 +27,8 @@ def indices(draw: st.DrawFn, most_layers: int = 24, side: int = 700) -> Index:
     """Any geometry, any sizes of segments, errors and mean squared errors that fall with each layer."""
     width, height = draw(st.integers(1, side)), draw(st.integers(1, side))
     layers = draw(st.integers(1, most_layers))
-    starts = draw(st.lists(st.integers(1, 23), max_size=MAX_GROUPS - 1, unique=True).map(sorted))
+    most_groups = min(MAX_GROUPS, layers) - 1
+    starts = sorted(draw(st.sets(st.integers(1, max(layers - 1, 1)), max_size=most_groups)))
     raw = _native.plan_head(width, height, draw(st.integers(1, 4)), 8, False, 0, 0, 0, layers, tuple(starts))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     plan = Index(raw, np.zeros(np.frombuffer(raw, np.uint32)[12] + 1, np.uint32))
@@ -26,6 +37,9 @@ def indices(draw: st.DrawFn, most_layers: int = 24, side: int = 700) -> Index:
         for table in tables(words, k):
             table[: at.layers] = np.sort(rng.integers(1, draw(st.sampled_from([4, 50])), at.layers))[::-1]
             table[at.layers] = 0
+        if k < min(len(plan.levels) - 1, MEASURED_LEVELS):
+            for n in range(1, layers):
+                measured(words, k)[n] = rng.integers(1, 30) if n % 2 else 0xFFFFFFFF
     lengths = rng.integers(0, draw(st.sampled_from([2, 100])), plan.segments)
     parts = np.cumsum(rng.integers(5, draw(st.sampled_from([10, 1000])), MAX_GROUPS))[: len(plan.groups)]
     words[PARTS_AT:][: len(parts)] = parts
@@ -66,6 +80,11 @@ def test_the_cheapest_choice_is_the_cheapest(data: st.DataObject) -> None:
         priced.append((size(index, segments), select.bound(index, level, layers), layers))
     for max_error in data.draw(st.lists(st.integers(0, 100), min_size=1, max_size=5)):
         expected = min(priced_one for priced_one in priced if priced_one[1] <= max_error)
+        assert select.choose_layers(index, level, region, max_error, exactly=False) == expected[2]
+        known = [n for n, error in index.levels[level].measured.items() if error <= max_error]
+        for equal in known[:1] and [select.uniform(index, level, known[0])]:
+            if 16 * size(index, select.segments_for(index, level, region, equal)) <= 17 * expected[0]:
+                expected = (0, 0, equal)
         assert select.choose_layers(index, level, region, max_error) == expected[2]
 
 
@@ -73,9 +92,10 @@ def test_the_cheapest_choice_is_the_cheapest(data: st.DataObject) -> None:
 def test_large_errors_are_kept_too(data: st.DataObject, max_error: int) -> None:
     index = data.draw(indices())
     level, region = pick(data, index)
-    layers = select.choose_layers(index, level, region, max_error)
-    assert select.bound(index, level, layers) <= max_error
-    assert layers[:level] == (0,) * level
+    for exactly, bound in ((True, select.exact_bound), (False, select.bound)):
+        layers = select.choose_layers(index, level, region, max_error, exactly=exactly)
+        assert bound(index, level, layers) <= max_error
+        assert layers[:level] == (0,) * level
 
 
 @given(st.data())
@@ -167,7 +187,7 @@ def test_a_budget_stops_at_a_precision(data: st.DataObject) -> None:
     segments = [segment for segment, _ in select.within_budget(index, level, region, 1 << 31, max_error=error)]
     have = [0] * (len(index.levels) - 1) + [1]
     for n, j in steps(index, level):
-        if select.bound(index, level, have) <= error:
+        if select.exact_bound(index, level, tuple(have)) <= error:
             break
         have[j] = n + 1
     assert sorted(segments) == select.segments_for(index, level, region, have)

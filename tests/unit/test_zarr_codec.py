@@ -76,7 +76,7 @@ def test_a_fresh_interpreter_finds_the_codec(tmp_path: Path) -> None:
 def test_metadata_is_what_the_specification_says(store: CountingStore) -> None:
     array = create(store, np.zeros((10, 10), np.uint8), (10, 10), codec={"head_bytes": 4096})
     assert array.metadata.to_dict()["codecs"] == (
-        {"name": "firstlight_shard", "configuration": {"version": 3, "codec": "wavelet", "head_bytes": 4096}},
+        {"name": "firstlight_shard", "configuration": {"version": 4, "codec": "wavelet", "head_bytes": 4096}},
     )
 
 

@@ -90,10 +90,10 @@ export class Codec {
         const wanted = segmentsFor(index, level, region, chooseLayers(index, level, region, maxError));
         decoder.feed(0, data, wanted);
       }
-      if (!maxError || decoder.bound(level, region) > maxError) {
+      if (!maxError || decoder.exactBound(level, region) > maxError) {
         // All of it; if the cheapest choice is not all here, what is here may do as well.
         decoder.feed(0, data);
-        const reached = maxError === null ? 0 : decoder.bound(level, region);
+        const reached = maxError === null ? 0 : decoder.exactBound(level, region);
         if (maxError !== null && reached > maxError)
           throw new InsufficientData(
             `maxError ${maxError}: the ${data.length} bytes that are there, of ${index.size}, guarantee ${reached}`,

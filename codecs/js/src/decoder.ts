@@ -218,9 +218,35 @@ export class Decoder {
     return layers;
   }
 
-  /** Bound on |error|, in sample units, of what `decode` would give now. */
+  /** Bound on |error|, in sample units, of what `decode` would give now. It never grows. */
   bound(level: number, region?: Region): number {
     return bound(this.index, level, this.least(level, region));
+  }
+
+  /** As `bound`, and often much less, where errors were measured of just what is there: with more it may grow. */
+  exactBound(level: number, region?: Region): number {
+    let found = this.bound(level, region);
+    const area = this.index.region(level, region);
+    for (const [n, measured] of this.index.levels[level]!.measured)
+      if (measured < found && this.index.levels.every((_, j) => j < level || this.isCut(j, n, level, area)))
+        found = measured;
+    return found;
+  }
+
+  /** Whether tiles under a region have the first `count` layers of a level, or all, and nothing of others. */
+  private isCut(of: number, count: number, level: number, area: Region): boolean {
+    const { layers, tilesX } = this.index.levels[of]!;
+    const { y0, x0, y1, x1 } = this.index.tiles(of, level, area);
+    for (let layer = 0; layer < layers; layer++) {
+      const { first, step } = this.index.layerRun(of, layer);
+      for (let y = y0; y < y1; y++)
+        for (let x = x0; x < x1; x++) {
+          const segment = first + (y * tilesX + x) * step;
+          if (this.index.length(segment) === 0) continue;
+          if (layer < count ? !this.has(segment) : this.has(segment) || this.prefixes.has(segment)) return false;
+        }
+    }
+    return true;
   }
 
   /** Mean squared error, in squared sample units, of what `decode` would give now: an estimate. */
@@ -265,7 +291,7 @@ export class Decoder {
       this.cache.trim();
     }
     const shape = components === 1 ? [height, width] : [height, width, components];
-    return { data, shape, bound: this.bound(level, area) };
+    return { data, shape, bound: this.exactBound(level, area) };
   }
 
   /** Forget everything. */

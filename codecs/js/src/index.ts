@@ -27,6 +27,11 @@ export interface Level {
   errors: readonly number[];
   /** mse[n]: what it then adds to the mean squared error (over samples and components), an estimate (SPEC 2.4). */
   mse: readonly number[];
+  /**
+   * By n, ascending, for some n of levels 0, 1, 2: a bound on |error| of a picture of this level that has of every level its
+   * first n layers and no others (all, if there are fewer), much nearer to the real error.
+   */
+  measured: ReadonlyMap<number, number>;
 }
 
 /** Where the segments of one layer of a level are: that of tile t (row-major) has the number first + t * step. */

@@ -57,7 +57,9 @@ const LEVEL_AT = PARTS_AT + 1 + MAX_GROUPS;
 const FIRST_SEGMENT_AT = 7;
 const ERRORS_AT = FIRST_SEGMENT_AT + MAX_GROUPS;
 const MSE_AT = ERRORS_AT + MAX_LAYERS + 1;
-const LEVEL_WORDS = MSE_AT + MAX_LAYERS + 1;
+const MEASURED_AT = MSE_AT + MAX_LAYERS + 1;
+const LEVEL_WORDS = MEASURED_AT + MAX_LAYERS + 1;
+const NOT_MEASURED = 0xffffffff;
 const INFO_WORDS = LEVEL_AT + (MAX_LEVELS + 1) * LEVEL_WORDS;
 /** So many bytes of a shard tell how long its head is (SPEC 2.1). */
 export const FIXED_BYTES = 80;
@@ -183,6 +185,11 @@ function makeLevel(words: Uint32Array, groups: number): Level {
     firstSegments: Array.from(words.subarray(FIRST_SEGMENT_AT, FIRST_SEGMENT_AT + groups)),
     errors: Array.from(words.subarray(ERRORS_AT, ERRORS_AT + layers + 1)),
     mse: Array.from(words.subarray(MSE_AT, MSE_AT + layers + 1), meanSquaredError),
+    measured: new Map(
+      Array.from(words.subarray(MEASURED_AT, MEASURED_AT + layers + 1), (error, n): [number, number] => [n, error]).filter(
+        ([n, error]) => n > 0 && error !== NOT_MEASURED,
+      ),
+    ),
   };
 }
 

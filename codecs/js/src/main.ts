@@ -27,6 +27,7 @@ export {
   bound,
   chooseForMse,
   chooseLayers,
+  exactBound,
   mergeRanges,
   mse,
   type SegmentPart,

@@ -20,11 +20,24 @@ export type SegmentPart = readonly [segment: number, bytes: number];
 /** `chooseLayers` tells apart so many errors up to the one that is allowed. */
 const ERROR_UNITS = 1024;
 
-/** Bound on |error|, in sample units, of a picture of `level` for which every tile of level j has layers[j] layers. */
+/** Bound on |error|, in sample units, of a picture of `level` for which every tile of level j has layers[j] layers at least. */
 export function bound(index: ShardIndex, level: number, layers: readonly number[]): number {
   let sum = 0;
   for (let j = index.levels.length - 1; j >= level; j--) sum += index.levels[j]!.errors[layers[j]!]!;
   return sum;
+}
+
+/** As `bound`, and often much less, if every tile has exactly so many layers, and no part of another. */
+export function exactBound(index: ShardIndex, level: number, layers: readonly number[]): number {
+  let found = bound(index, level, layers);
+  for (const [n, measured] of index.levels[level]!.measured)
+    if (measured < found && uniform(index, level, n).every((count, j) => j < level || count === layers[j])) found = measured;
+  return found;
+}
+
+/** The first n layers of every level from `level` on, or all if there are fewer. */
+function uniform(index: ShardIndex, level: number, n: number): number[] {
+  return index.levels.map(({ layers }, j) => (j < level ? 0 : Math.min(n, layers)));
 }
 
 /** Mean squared error, in squared sample units, of such a picture: an estimate. */
@@ -35,14 +48,24 @@ export function mse(index: ShardIndex, level: number, layers: readonly number[])
 }
 
 /**
- * The fewest bytes that give `region` of `level` with an error of at most `maxError` (in sample units; 0: exact). Up to
- * 1024 it is what it says; above, each level's error counts in units of ceil(maxError / 1024), rounded up.
+ * The fewest bytes that give `region` of `level` with an error of at most `maxError` (in sample units; 0: exact). Where errors
+ * of levels are added up, it is what it says up to 1024; above, each level's error counts in units of ceil(maxError / 1024),
+ * rounded up.
  *
+ * @param exactly the picture will be made of exactly these layers, so that what was measured of them holds. False: of these
+ * at least.
  * @returns for every level 0 .. L the number of layers to have. Of several choices with the fewest bytes, the one with
- * the smallest bound; of several of those, the one with fewer layers at level `level`, then at the next coarser one ...
- * All layers when not even those suffice.
+ * the smallest sum of errors; of several of those, the one with fewer layers at level `level`, then at the next coarser one
+ * ... The same number of layers of every level, after which errors were measured, if that has at most a sixteenth more bytes:
+ * of it the error is known, and not only a bound on it. All layers when not even those suffice.
  */
-export function chooseLayers(index: ShardIndex, level: number, region: Region, maxError: number): number[] {
+export function chooseLayers(
+  index: ShardIndex,
+  level: number,
+  region: Region,
+  maxError: number,
+  exactly = true,
+): number[] {
   if (!(maxError >= 0 && Number.isFinite(maxError)))
     throw new InvalidArgument(`maxError ${maxError}: expected 0 or more, in sample units`);
   const area = index.region(level, region);
@@ -53,9 +76,11 @@ export function chooseLayers(index: ShardIndex, level: number, region: Region, m
   let fewest = new Array<number>(limit + 1).fill(-1);
   fewest[0] = 0;
   const chosen: number[][] = []; // the layers of each level in those choices
+  const sizes: number[][] = []; // of the layers of each level
   for (let j = base; j >= level; j--) {
     const at = index.levels[j]!;
     const costs = layerBytes(index, j, index.tiles(j, level, area));
+    sizes[j] = costs;
     const grown = new Array<number>(limit + 1).fill(-1);
     const layers = new Array<number>(limit + 1).fill(0);
     let size = 0;
@@ -76,7 +101,15 @@ export function chooseLayers(index: ShardIndex, level: number, region: Region, m
   }
   let left = -1;
   for (let e = 0; e <= limit; e++) if (fewest[e]! >= 0 && (left < 0 || fewest[e]! < fewest[left]!)) left = e;
-  const result = index.levels.map(({ layers }, j) => (j < level ? 0 : layers));
+  for (const [n, error] of exactly ? index.levels[level]!.measured : []) {
+    if (error > maxError) continue;
+    const equal = uniform(index, level, n);
+    let size = 0;
+    for (let j = level; j <= base; j++) for (let i = 0; i < equal[j]!; i++) size += sizes[j]![i]!;
+    if (left < 0 || 16 * size <= 17 * fewest[left]!) return equal;
+    break;
+  }
+  const result = uniform(index, level, Number.POSITIVE_INFINITY);
   if (left < 0) return result;
   for (let j = level; j <= base; j++) {
     result[j] = chosen[base - j]![left]!;
@@ -156,7 +189,7 @@ export function withinBudget(
   if (left < 0) return [];
   for (let n = 0; n < have[base]!; n++) take(base, n);
   for (const [j, n] of steps(index, level)) {
-    if (bound(index, level, have) <= maxError || (maxMse > 0 && mse(index, level, have) <= maxMse)) break;
+    if (exactBound(index, level, have) <= maxError || (maxMse > 0 && mse(index, level, have) <= maxMse)) break;
     for (; index.groups[known]! <= n; known++) left -= parts[known + 1]! - parts[known]!;
     if (left <= 0) break;
     if (costs[j]![n]! > left) {

@@ -12,7 +12,7 @@ import {
 } from "@firstlight/codecs";
 import { expectSame, testCodec, testWorker, VECTORS } from "./support.ts";
 
-const data = new Uint8Array(readFileSync(join(VECTORS, "v3", "rgb.fls")));
+const data = new Uint8Array(readFileSync(join(VECTORS, "v4", "rgb.fls")));
 const WORKERS = 2;
 
 let codec: Codec;

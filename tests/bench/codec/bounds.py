@@ -1,30 +1,36 @@
-"""What the table of errors promises beside what really is: one row for every number of layers of a plane."""
+"""What is promised of errors beside what really is: of pictures asked for by `max_error`, and of every layer."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from firstlight import codecs
 from firstlight.codecs import Decoder, Index, select
 
-from .planes import Plane, Samples
+from .planes import Plane
 
-ROUNDING = 4
-"""Sample steps: of bounds below, most is for rounding, which a bound must count and an error seldom has."""
+PART = 4
+"""Errors of more than this part of the samples' range are no precision that anybody asks for."""
 
 
 def measure(plane: Plane) -> list[dict[str, object]]:
-    """Every level cut alike; rows without an error are left out, as a ratio to it means nothing.
+    """A row for each `max_error` of a rising sequence, and one for each number of layers, of all levels alike.
 
-    Bounds beyond the range of the samples count as that range: no error can be larger.
+    Rows without an error are left out, as a ratio to it means nothing. Bounds beyond the range of the samples count as
+    that range: no error can be larger.
     """
     shard = codecs.encode(plane.samples)
     index = Index.parse(shard)
     exact = plane.samples.astype(np.int32)
-    step = _step(index)
+    most = (1 << index.bits) - 1
+    span = int(exact.max() - exact.min())
     rows: list[dict[str, object]] = []
-    for layers in range(index.levels[0].layers):
-        kept = [min(layers, at.layers) for at in index.levels[:-1]] + [index.levels[-1].layers]
-        bound = min(select.bound(index, 0, kept), (1 << index.bits) - 1)
-        found = int(np.abs(_cut(shard, index, kept) - exact).max())
+    for kind, asked, layers in (*_asked(index, most), *_layers(index)):
+        segments = select.segments_for(index, 0, index.region(0), layers)
+        decoder = Decoder(index, threads=1)
+        decoder.feed(0, shard, segments)
+        found = int(np.abs(decoder.decode().astype(np.int32) - exact).max())
+        bound = min(decoder.exact_bound(0), most)
         if found == 0:
             continue
         rows.append(
@@ -32,26 +38,25 @@ def measure(plane: Plane) -> list[dict[str, object]]:
                 **plane.row(),
                 "transform": index.transform,
                 "colour": index.colour,
-                "layers": layers,
+                "of": kind,
+                "asked": asked,
+                "counts": kind == "max_error" and asked * PART <= span,
+                "bytes": sum(map(index.length, segments)),
                 "bound": bound,
                 "error": found,
                 "ratio": bound / found,
-                "rounding": bound < ROUNDING * step,
             }
         )
     return rows
 
 
-def _step(index: Index) -> int:
-    """Between neighbours in the value table, on average; 1 without one."""
-    values = np.frombuffer(index.values, np.uint16)
-    if len(values) < 2:
-        return 1
-    span = (int(values[-1]) - int(values[0])) % 65536  # signed ones wrap
-    return max(span // (len(values) - 1), 1)
+def _asked(index: Index, most: int) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    error = 1
+    while error <= most:
+        yield "max_error", error, select.choose_layers(index, 0, index.region(0), error)
+        error = max(error + 1, error * 4 // 3)
 
 
-def _cut(shard: bytes, index: Index, layers: list[int]) -> Samples:
-    decoder = Decoder(index, threads=1)
-    decoder.feed(0, shard, select.segments_for(index, 0, index.region(0), layers))
-    return decoder.decode()
+def _layers(index: Index) -> Iterator[tuple[str, int, tuple[int, ...]]]:
+    for layers in range(index.levels[0].layers):
+        yield "layers", layers, (*select.uniform(index, 0, layers)[:-1], index.levels[-1].layers)

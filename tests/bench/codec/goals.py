@@ -159,16 +159,19 @@ def _view_ratios(rows: Sequence[Row], column: str) -> list[float]:
 
 
 def _bounds(rows: Sequence[Row]) -> list[Row]:
-    """The worst plane and number of layers counts: a promise that is good on average only helps nobody."""
-    found = [row for row in rows if not row["rounding"]]
-    small = [row["ratio"] for row in rows if row["rounding"]]
-    note = f"worst of {len(found)} (plane, layers)"
+    """The worst plane and precision counts: a promise that is good on average only helps nobody."""
+    found = [row for row in rows if row["counts"]]
+    others = {
+        of: [row["ratio"] for row in rows if row["of"] == of and not row["counts"]] for of in ("max_error", "layers")
+    }
+    note = f"worst of {len(found)} (plane, max_error up to a quarter of the samples' range)"
     if found:
         worst = max(found, key=lambda row: float(row["ratio"]))
-        note += f": {worst['plane']} ({worst['transform']}), {worst['layers']} layers; geometric mean"
+        note += f": {worst['plane']} ({worst['transform']}), {worst['asked']}; geometric mean"
         note += f" {geometric_mean(row['ratio'] for row in found):.2f}"
-    if small:
-        note += f"; besides {len(small)} with bounds of a few steps, mostly rounding, up to {max(small):.1f}"
+    for of, name in (("max_error", "a larger max_error"), ("layers", "any number of layers")):
+        if others[of]:
+            note += f"; of {name} up to {max(others[of]):.1f}, mean {geometric_mean(others[of]):.2f}"
     return [_goal("guaranteed error / real error", "<= 4", "<= 3", [row["ratio"] for row in found], max, note)]
 
 

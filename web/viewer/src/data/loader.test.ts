@@ -9,7 +9,7 @@ import type { ViewerError } from "./errors.ts";
 import { Fetcher } from "./fetch.ts";
 import { Loader } from "./loader.ts";
 
-const SHARD = readFileSync(join(VECTORS, "v3", "rgb.fls"));
+const SHARD = readFileSync(join(VECTORS, "v4", "rgb.fls"));
 
 /** What the loader's pool says to a worker. */
 type Said =

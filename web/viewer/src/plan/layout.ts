@@ -29,7 +29,7 @@ export const DTYPE_LIMITS: Record<Dtype, readonly [number, number]> = {
 };
 const DTYPES = Object.keys(DTYPE_LIMITS) as Dtype[];
 const CODEC = "firstlight_shard";
-const VERSION = 3;
+const VERSION = 4;
 const OME_VERSION = "0.5";
 const DEFAULT_HEAD_BYTES = 65536;
 export const METADATA_KEY = "zarr.json";

@@ -5,6 +5,7 @@ import {
   CorruptData,
   chooseForMse,
   chooseLayers,
+  exactBound,
   type Dtype,
   type Level,
   mergeRanges,
@@ -49,7 +50,7 @@ interface IndexCase {
   margin: number;
   groups: number[];
   parts: number[];
-  levels: { tile: number; layers: number; errors: number[]; mse: number[] }[];
+  levels: { tile: number; layers: number; errors: number[]; mse: number[]; measured: Record<string, number> }[];
   lengths: { seed: number; spread: number[] };
 }
 interface ViewCase {
@@ -90,11 +91,12 @@ function makeIndex(description: IndexCase): ShardIndex {
   const levels: (Level & { firstSegments: number[] })[] = [];
   let firstTile = 0;
   for (let j = base; j >= 0; j--) {
-    const { tile, ...rest } = description.levels[j]!;
+    const { tile, measured, ...rest } = description.levels[j]!;
+    const known = new Map(Object.entries(measured).map(([n, error]) => [Number(n), error]));
     const [height, width] = levelSize([description.height, description.width], j);
     const tilesX = Math.ceil(width / tile);
     const tilesY = Math.ceil(height / tile);
-    levels[j] = { ...rest, width, height, tile, tilesX, tilesY, firstTile, firstSegments: [] };
+    levels[j] = { ...rest, measured: known, width, height, tile, tilesX, tilesY, firstTile, firstSegments: [] };
     firstTile += tilesX * tilesY;
   }
   const offsets = [parts.at(-1)!];
@@ -161,8 +163,9 @@ const CALLS: Record<string, (...args: Json[]) => Json> = {
     const { y0, x0, y1, x1 } = indexes[index]!.tiles(of, level, region);
     return [y0, x0, y1, x1];
   },
-  choose_layers: (index: number, level: number, region: Region, error: number) =>
-    chooseLayers(indexes[index]!, level, region, error),
+  choose_layers: (index: number, level: number, region: Region, error: number, exactly: boolean) =>
+    chooseLayers(indexes[index]!, level, region, error, exactly),
+  exact_bound: (index: number, level: number, layers: number[]) => exactBound(indexes[index]!, level, layers),
   choose_for_mse: (index: number, level: number, mse: number) => chooseForMse(indexes[index]!, level, mse),
   segments_for: (index: number, level: number, region: Region, layers: number[]) =>
     brief(segmentsFor(indexes[index]!, level, region, layers)),

@@ -223,7 +223,8 @@ export function planPart(part: ViewPart, index: ShardIndex, have: Segments): Sha
 /** How many layers of every level of a shard to have for a tolerance, by the fewest bytes. */
 export function choose(index: ShardIndex, level: number, region: Region, tolerance: Tolerance): number[] {
   if ("mse" in tolerance) return chooseForMse(index, level, tolerance.mse);
-  return chooseLayers(index, level, region, tolerance.maxError);
+  // A view shows all that is there.
+  return chooseLayers(index, level, region, tolerance.maxError, false);
 }
 
 /**
