@@ -42,11 +42,12 @@ CHROMA = ((1 / 16, 3), (1 / 10, 2))
 # them.
 SPLIT = (1 / 2, 1 / 6, 1 / 12)
 
-# Errors are measured from these steps on (without, with a colour transform): below, the bounds that are derived are
-# within some times the real error. From there on where steps have become so much wider (more, and a derived bound of
-# better layers would do), up to this part of the range: beyond, no bound is of use.
+# Where errors of pictures are measured. Derived bounds are so many times the real error, or more, in pictures without
+# and with a colour transform; S-Haar's are close. Steps of neighbours are no further apart than that: a derived bound
+# of better layers would do as well. From these steps on (below, derived bounds are close), up to this part of the range
+# of all samples (beyond, no bound is of use). Between neighbours too where the ratio found is more than this.
+DERIVED = {("5/3", False): 3.9, ("5/3", True): 5.5, ("9/7-m", False): 3.9, ("9/7-m", True): 5.5}
 MEASURED_FROM = (4.0, 1.0)
-MEASURED_APART = 3.9
 MEASURED_UPTO = 1 / 11
 WIDE_OF_THE_MARK = 3.6
 
@@ -85,7 +86,7 @@ def quantiser_steps(contrast: float, span: float) -> list[float]:
     return steps
 
 
-def measured_layers(steps: list[float], span: float, colour: str) -> tuple[int, ...]:
+def measured_layers(index: Index, steps: list[float], span: float) -> tuple[int, ...]:
     """Numbers of layers after which the errors of pictures are measured, ascending.
 
     Parameters
@@ -93,15 +94,15 @@ def measured_layers(steps: list[float], span: float, colour: str) -> tuple[int, 
     span : float
         Width of the range of all samples.
     """
+    coloured = index.colour != "none"
+    apart = DERIVED.get((index.transform, coloured), np.inf)
     layers: list[int] = []
-    most = 0.0
+    least = MEASURED_FROM[coloured] if apart < np.inf else np.inf
     for n in range(len(steps), 0, -1):
         step = steps[n - 1]
-        if step > span * MEASURED_UPTO:
-            break
-        if step >= (MEASURED_FROM[colour != "none"] if not layers else most * MEASURED_APART):
+        if least <= step <= span * MEASURED_UPTO:
             layers.append(n)
-            most = step
+            least = step * apart
     return tuple(reversed(layers))
 
 

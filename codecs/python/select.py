@@ -69,7 +69,7 @@ def choose_layers(index: Index, level: int, region: Region, max_error: int, *, e
         For every level 0 .. L the number of layers to have (0 for levels finer than `level`). Of several choices with
         the fewest bytes, the one with the smallest sum of errors; of several of those, the one with fewer layers at
         level `level`, then at the next coarser one, and so on. The same number of layers of every level, after which
-        errors were measured, if that has at most a sixteenth more bytes: of it the error is known, and not only a
+        errors were measured, if that has at most an eighth more bytes: of it the error is known, and not only a
         bound on it. All layers when not even those suffice.
     """
     if max_error < 0:
@@ -103,7 +103,7 @@ def choose_layers(index: Index, level: int, region: Region, max_error: int, *, e
         if exactly and error <= max_error:
             equal = uniform(index, level, n)
             size = sum(sum(sizes[j][: equal[j]]) for j in range(level, base + 1))
-            if least is None or 16 * size <= 17 * least:
+            if least is None or 8 * size <= 9 * least:
                 return equal
             break
     if least is None:

@@ -73,7 +73,7 @@ class WaveletCodec:
         _native.forward(info, coded.flat, coded.strides, planes)
 
         index = _plan(info)
-        measured = layering.measured_layers(steps, span, index.colour)
+        measured = layering.measured_layers(index, steps, span)
         shares = layering.layering(index, high - low, steps, measured)
         tiles, lengths, reports = _encode_tiles(index, shares, planes, threads)
         # A value table's entries lie this far apart, in the mean.
@@ -155,19 +155,20 @@ def _in_order(
     index: Index, tiles: Sequence[memoryview], lengths: NDArray[np.uint32]
 ) -> tuple[NDArray[np.uint32], list[memoryview]]:
     """Lengths of all segments, and their bytes in pieces, in the order of segments (SPEC 2.6)."""
-    begins = np.cumsum(lengths, axis=1) - lengths
-    ends = begins + lengths
-    ordered: list[NDArray[np.uint32]] = []
+    # Lists: there are few tiles in most pictures, and arrays are slow to begin with.
+    rows: list[list[int]] = lengths.tolist()
+    ends: list[list[int]] = np.cumsum(lengths, axis=1).tolist()
+    begins = [[0, *row] for row in ends]
+    ordered: list[int] = []
     pieces: list[memoryview] = []
     for group, level in itertools.product(range(len(index.groups)), reversed(range(len(index.levels)))):
         at = index.levels[level]
-        rows = slice(at.first_tile, at.first_tile + at.tiles)
         start, end = index.layer_groups(level)[group]
         if start < end:
-            ordered.append(lengths[rows, start:end].ravel())
-            cuts = zip(tiles[rows], begins[rows, start].tolist(), ends[rows, end - 1].tolist(), strict=True)
-            pieces += [tile[first:last] for tile, first, last in cuts]
-    return np.concatenate(ordered), pieces
+            for tile in range(at.first_tile, at.first_tile + at.tiles):
+                ordered += rows[tile][start:end]
+                pieces.append(tiles[tile][begins[tile][start] : begins[tile][end]])
+    return np.array(ordered, np.uint32), pieces
 
 
 def _code(names: dict[int, str], what: str, name: str) -> int:

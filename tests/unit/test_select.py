@@ -83,7 +83,7 @@ def test_the_cheapest_choice_is_the_cheapest(data: st.DataObject) -> None:
         assert select.choose_layers(index, level, region, max_error, exactly=False) == expected[2]
         known = [n for n, error in index.levels[level].measured.items() if error <= max_error]
         for equal in known[:1] and [select.uniform(index, level, known[0])]:
-            if 16 * size(index, select.segments_for(index, level, region, equal)) <= 17 * expected[0]:
+            if 8 * size(index, select.segments_for(index, level, region, equal)) <= 9 * expected[0]:
                 expected = (0, 0, equal)
         assert select.choose_layers(index, level, region, max_error) == expected[2]
 

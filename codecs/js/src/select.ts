@@ -56,7 +56,7 @@ export function mse(index: ShardIndex, level: number, layers: readonly number[])
  * at least.
  * @returns for every level 0 .. L the number of layers to have. Of several choices with the fewest bytes, the one with
  * the smallest sum of errors; of several of those, the one with fewer layers at level `level`, then at the next coarser one
- * ... The same number of layers of every level, after which errors were measured, if that has at most a sixteenth more bytes:
+ * ... The same number of layers of every level, after which errors were measured, if that has at most an eighth more bytes:
  * of it the error is known, and not only a bound on it. All layers when not even those suffice.
  */
 export function chooseLayers(
@@ -106,7 +106,7 @@ export function chooseLayers(
     const equal = uniform(index, level, n);
     let size = 0;
     for (let j = level; j <= base; j++) for (let i = 0; i < equal[j]!; i++) size += sizes[j]![i]!;
-    if (left < 0 || 16 * size <= 17 * fewest[left]!) return equal;
+    if (left < 0 || 8 * size <= 9 * fewest[left]!) return equal;
     break;
   }
   const result = uniform(index, level, Number.POSITIVE_INFINITY);
