@@ -175,7 +175,7 @@ static void start_input(fl_encoder *e, input *in, const int32_t *planes) {
  * symbols as this part of its coefficients. Of level 0 low rates need little, the less the smaller the picture is. */
 enum { FINEST_PART = 1, FINEST_PART_OF_SMALL = 48, COARSER_PART = 1 };
 /* Only small tiles of small pictures are wholly adaptive, if that saves anything; and unless the picture is very small
- * it has to save a sixty-fourth. */
+ * it has to save a twentieth. */
 enum { SMALL_TILE = 3 * 64 * 64, SMALL_PICTURE = 512 * 512, VERY_SMALL_PICTURE = 192 * 192, LARGE_PICTURE = 1 << 19 };
 
 static uint64_t samples_of(const input *in) { return (uint64_t)in->info->width * in->info->height; }
@@ -202,7 +202,7 @@ static void choose_adaptive(fl_encoder *e, const input *in) {
         }
     }
     if (in->shape.is_base) return;
-    if (samples_of(in) > VERY_SMALL_PICTURE) adaptive += fixed / 64u;
+    if (samples_of(in) > VERY_SMALL_PICTURE) adaptive += fixed / 20u;
     if (all && adaptive < fixed) return;
     for (uint32_t c = 0; c < e->tile.components; c++) {
         coded_component *k = &e->component[c];

@@ -32,13 +32,13 @@ static size_t row_room(uint32_t width, uint32_t depth) {
  * most `high`, and what colour transforms make of the result.
  *
  * With M and m for these: one direction of the 5/3 and of S-Haar gives at most M + 1.5 m + 2, two directions M + 5.25 m
- * + 10. Up to 13,000, every sum is below 2 x 13,000 + 2, and the inverse colour transforms stay below 2.5 x 13,000 + 1
- * < 2^15. One direction of the 9/7-M gives at most 1.25 M + 1.625 m + 4, two 1.5625 M + 6.7 m + 16; up to 8,000, its
- * sum of four is below 4 x 8,000 + 8. */
-static uint32_t fits_narrow(uint32_t transform, uint32_t low, uint32_t high) {
-    uint64_t M = low, m = high;
-    if (transform == FL_TRANSFORM_97M) return 100u * M + 432u * m + 1024u <= 64u * 8000u;
-    return 4u * M + 21u * m + 40u <= 4u * 13000u;
+ * + 10. Up to 16,382, every sum is at most 2 x 16,382 + 2 < 2^15; up to 13,000, the inverse colour transforms stay
+ * below 2.5 x 13,000 + 1 < 2^15. One direction of the 9/7-M gives at most 1.25 M + 1.625 m + 4, two 1.5625 M + 6.7 m +
+ * 16; up to 8,189, its sum of four is at most 4 x 8,189 + 8 < 2^15. */
+static uint32_t fits_narrow(const fl_info *info, uint32_t low, uint32_t high) {
+    uint64_t M = low, m = high, most = info->colour == FL_COLOUR_NONE ? 16382u : 13000u;
+    if (info->transform == FL_TRANSFORM_97M) return 100u * M + 432u * m + 1024u <= 64u * 8189u;
+    return 4u * M + 21u * m + 40u <= 4u * most;
 }
 
 #define T int32_t
@@ -76,7 +76,7 @@ static void give_32(stream_32 *s) {
 static void give_16(stream_16 *s) {
     uint32_t n = fl_length(s->given_x);
     const int32_t *row = next_row_32(s->coarser, s->end);
-    s->narrow &= fits_narrow(s->picture->info->transform, fl_get_rows_32()->reach(row, n), 0);
+    s->narrow &= fits_narrow(s->picture->info, fl_get_rows_32()->reach(row, n), 0);
     s->rows->take_32(row, n, s->given);
 }
 

@@ -167,7 +167,7 @@ static void NAME(make_even)(NAME(stream) * s, uint32_t k) {
         else
             s->rows->even_down(s->line, n->high_rows[before & 3u], n->high_rows[after & 3u], width, even);
     }
-    if (sizeof(T) == 2) s->narrow &= fits_narrow(s->picture->info->transform, n->low, n->high);
+    if (sizeof(T) == 2) s->narrow &= fits_narrow(s->picture->info, n->low, n->high);
 }
 
 /* Even row j, mirrored beyond the ends. */

@@ -119,7 +119,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, default=DATA, help="folder of image files (default: tests/data)")
     parser.add_argument("--viewports", type=int, default=5, help="random viewports for each large image")
-    parser.add_argument("--rounds", type=int, default=3, help="repetitions of which the best counts")
+    parser.add_argument("--rounds", type=int, default=9, help="repetitions of which the best counts")
     parser.add_argument("--jpeg-grid", type=int, default=viewport.GRID, help="JPEG tiles begin this far off the corner")
     parser.add_argument("--quick", action="store_true", help="few images, one viewport, one round")
     given = parser.parse_args()
