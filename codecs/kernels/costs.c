@@ -97,9 +97,9 @@ static uint32_t choose_table(const fl_encoder *e, const fl_encode_ops *ops, uint
     return cost;
 }
 
-/* Raw from 0.98 bit a symbol on: that is much faster. */
+/* Raw from 0.96 bit a symbol on: that is much faster. */
 static uint8_t worth_raw(uint32_t cost, uint32_t symbols) {
-    return (uint64_t)cost * 100 >= (uint64_t)symbols * COST_ONE * 98;
+    return (uint64_t)cost * 100 >= (uint64_t)symbols * COST_ONE * 96;
 }
 
 /* Choose how a pass is coded if it is static; `last`: the tables that were used last. */
