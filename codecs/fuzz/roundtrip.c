@@ -269,7 +269,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             worst = fl_max(worst, (uint32_t)(off < 0 ? -off : off));
         }
         require(worst <= most);
-        if (info.levels > 0 && info.values == 0 && layering.whole >> layers & 1u && layers < info.level[0].layers)
+        if (layers > 0 && info.levels > 0 && info.values == 0 && layering.whole >> layers & 1u &&
+            layers < info.level[0].layers)
             check_measured(&info, planes, reports, layers, samples, worst);
         for (uint32_t i = 0; i < info.tiles; i++) free(tiles[i]);
     }
