@@ -70,7 +70,7 @@ PICTURES: dict[str, tuple[Samples, dict[str, Any], set[str]]] = {
         {},
         {*ADAPTIVE, "5 groups"},
     ),
-    "int8, two components": (picture("smooth", (61, 90, 2), "int8", 2), {}, WHOLE),
+    "int8, two components": (picture("smooth", (61, 90, 2), "int8", 2), {}, ADAPTIVE),
     "four components": (np.dstack([photo(50, 70), photo(50, 70)[::-1, :, 0]]), {}, {*ADAPTIVE, "3 groups"}),
     "tiles, uint8": (wide("uint8"), {}, {*SPLITS, "0 lanes", "8 lanes", "16 lanes", "32 lanes"}),
     "tiles, int16": (wide("int16"), {}, WHOLE),
